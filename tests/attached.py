@@ -1,0 +1,80 @@
+"""Sessions for the live tests: attach on this kernel, run something, detach, look at the events."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tracescope.attach.events import Event
+from tracescope.attach.launch import launch
+from tracescope.attach.open import open_session
+from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.session import Counts, Session
+from tracescope.host import LiveHost
+from tracescope.model import EventFormat
+from tracescope.sources.tracefs import parse_format
+
+HOST = LiveHost()
+START_SECONDS = 120
+EXEC = "syscalls:sys_enter_execve"
+EXEC_EXIT = "syscalls:sys_exit_execve"
+
+
+def format_of(event: str) -> EventFormat:
+    group, _, name = event.partition(":")
+    return parse_format(HOST.read(f"{HOST.tracefs}/events/{group}/{name}/format"), group)
+
+
+@contextmanager
+def attached(*events: str, filters: Filters = NO_FILTERS, buffer: int = 1_000_000) -> Iterator[Session]:
+    with open_session(HOST, [format_of(event) for event in events], filters, buffer=buffer) as session:
+        session.wait_running(START_SECONDS)
+        yield session
+
+
+def decoded(session: Session) -> list[Event]:
+    return [session.decode(record) for record in session.take()]
+
+
+def run_traced(command: Sequence[str], *events: str) -> tuple[list[Event], Counts, int]:
+    """The events of a command and its descendants, the counts, and the command's process id."""
+    child = launch(command)
+    try:
+        with attached(*events, filters=Filters(tree=(child.pid,))) as session:
+            child.release()
+            child.wait()
+            session.stop()
+            return decoded(session), session.counts(), child.pid
+    finally:
+        child.abandon()
+
+
+def run_python(source: str, *events: str, arguments: Sequence[str] = ()) -> tuple[list[Event], Counts, int]:
+    """As `run_traced`, for a Python script; its own exec is left out."""
+    found, counts, pid = run_traced([sys.executable, "-I", "-S", "-c", source, *arguments], *events)
+    own = [event for event in found if event.pid == pid and event.args.get("filename") == sys.executable]
+    return [event for event in found if event not in own[:1]], counts, pid
+
+
+def our_programs(pid: int | None = None) -> set[int]:
+    """The ids of the loaded BPF programs that are TraceScope's, of one process or of all."""
+    shown = subprocess.run(["bpftool", "prog", "show", "-j"], capture_output=True, check=True, text=True).stdout
+    programs = [row for row in json.loads(shown) if row.get("name", "").startswith("ts_")]
+    if pid is not None:
+        programs = [row for row in programs if pid in {holder["pid"] for holder in row.get("pids", ())}]
+    return {row["id"] for row in programs}
+
+
+def held_programs() -> list[str]:
+    """The BPF objects and perf events that this process holds open."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+        except FileNotFoundError:  # the descriptor of the listing itself
+            continue
+    return [link for link in links if "bpf" in link or "perf_event" in link]

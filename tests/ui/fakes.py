@@ -1,0 +1,211 @@
+"""A small deterministic host in memory, and a session that hands over what a test puts into it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+
+from tracescope.attach.events import Event
+from tracescope.attach.plan import HEADER, plan
+from tracescope.attach.session import Counts, ProbeCount, SessionState
+from tracescope.catalog.read import read_all
+from tracescope.catalog.store import Catalog
+from tracescope.errors import Missing, TraceScopeError
+from tracescope.host import Host
+from tracescope.model import EventFormat, SourceReport
+from tracescope.ui.app import TraceScope
+from tracescope.ui.config import Config
+
+__all__ = ("FakeSession", "MemoryHost", "event", "make_app", "screen_text")
+
+EVENTS = "/sys/kernel/tracing/events"
+_COMMON = """\
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+\tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;
+\tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;
+\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;
+"""
+
+
+def _format(name: str, number: int, fields: str, print_fmt: str) -> bytes:
+    return f"name: {name}\nID: {number}\nformat:\n{_COMMON}\n{fields}\nprint fmt: {print_fmt}\n".encode()
+
+
+_NR = "\tfield:int __syscall_nr;\toffset:8;\tsize:4;\tsigned:1;\n"
+_ENTER = (
+    _NR
+    + "\tfield:const char * filename;\toffset:16;\tsize:8;\tsigned:0;\n"
+    + "\tfield:const char *const * argv;\toffset:24;\tsize:8;\tsigned:0;\n"
+    + "\tfield:const char *const * envp;\toffset:32;\tsize:8;\tsigned:0;\n"
+)
+_EXIT = _NR + "\tfield:long ret;\toffset:16;\tsize:8;\tsigned:1;\n"
+_SWITCH = (
+    "\tfield:char prev_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n"
+    "\tfield:pid_t prev_pid;\toffset:24;\tsize:4;\tsigned:1;\n"
+    "\tfield:long prev_state;\toffset:32;\tsize:8;\tsigned:1;\n"
+    "\tfield:char next_comm[96];\toffset:40;\tsize:96;\tsigned:0;\n"
+)
+_STATES = ", ".join(f'{{ 0x{1 << bit:x}, "{name}" }}' for bit, name in enumerate("SDTtXZPI"))
+_SYMBOLS = """\
+ffffffff81000000 T _stext
+ffffffff81001000 t __pfx_vfs_read
+ffffffff81001010 T vfs_read
+ffffffff81002000 T vfs_write
+ffffffff81003000 t do_execveat_common.isra.0
+ffffffff81004000 D jiffies
+ffffffff81005000 T register_kprobe
+ffffffffc0001000 t ext4_file_open\t[ext4]
+ffffffffc0002000 d ext4_data\t[ext4]
+"""
+
+
+class MemoryHost:
+    """A host whose files are in a dict; it has no tools."""
+
+    label = "a test host"
+    tracefs = "/sys/kernel/tracing"
+
+    def __init__(self, *, live: bool = True) -> None:
+        self.live = live
+        self.notes: list[str] = []
+        self.files: dict[str, bytes] = {
+            "/proc/kallsyms": _SYMBOLS.encode(),
+            f"{EVENTS}/sched/sched_switch/format": _format(
+                "sched_switch", 300, _SWITCH, f'"prev=%s", __print_flags(REC->prev_state, "|", {_STATES})'
+            ),
+            **{
+                f"{EVENTS}/syscalls/{name}/format": _format(name, number, fields, '"ret=0x%lx", REC->ret')
+                for name, number, fields in (
+                    ("sys_enter_execve", 862, _ENTER),
+                    ("sys_exit_execve", 861, _EXIT),
+                    ("sys_enter_execveat", 860, _ENTER),
+                    ("sys_exit_execveat", 859, _EXIT),
+                )
+            },
+        }
+
+    def read(self, path: str) -> bytes:
+        """The file's bytes."""
+        if path not in self.files:
+            raise Missing(f"{path} is not there", "No such file or directory")
+        return self.files[path]
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder."""
+        inside = {name[len(path) + 1 :].partition("/")[0] for name in self.files if name.startswith(f"{path}/")}
+        if not inside:
+            raise Missing(f"{path} is not there", "No such file or directory")
+        return sorted(inside)
+
+    def exists(self, path: str) -> bool:
+        """True for files and folders."""
+        return any(name == path or name.startswith(f"{path}/") for name in self.files)
+
+    def run(self, *command: str) -> bytes:
+        """No tool is installed."""
+        raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FakeSession:
+    """A session of the right shape: `put` events, `take` gives their records."""
+
+    def __init__(self, formats: Sequence[EventFormat], *, fails: TraceScopeError | None = None) -> None:
+        self.plan = plan(formats)
+        self.state = SessionState.PREPARE
+        self.error: TraceScopeError | None = None
+        self.failed: list[object] = []
+        self.program_text = "/* [bold]not markup[/bold] */\nint probe_0(void *ctx)\n{\n\treturn 0;\n}\n"
+        self.lost = 0
+        self.stops = 0
+        self._fails = fails
+        self._events: dict[bytes, Event] = {}
+        self._new: deque[bytes] = deque()
+        self._number = count()
+
+    @property
+    def probes(self) -> list[str]:
+        """The full names."""
+        return [probe.name for probe in self.plan.probes]
+
+    def start(self) -> None:
+        """Run, or fail as told."""
+        self.error = self._fails
+        self.state = SessionState.FAILED if self._fails else SessionState.RUN
+
+    def put(self, *events: Event) -> None:
+        """Make these the next events."""
+        for made in events:
+            record = HEADER.pack(made.time_ns, next(self._number), 0, made.pid, made.tid, 0, 0, b"")
+            self._events[record] = made
+            self._new.append(record)
+
+    def take(self, limit: int) -> list[bytes]:
+        """What came since the last time."""
+        return [self._new.popleft() for _ in range(min(limit, len(self._new)))]
+
+    def decode(self, record: bytes) -> Event:
+        """The event that was put."""
+        return self._events[record]
+
+    def counts(self) -> Counts:
+        """All that was put."""
+        events = list(self._events.values())
+        per_probe = tuple(ProbeCount(sum(e.probe == probe for e in events)) for probe in self.probes)
+        return Counts(len(events), self.lost, 0, per_probe)
+
+    def stop(self) -> None:
+        """Detached."""
+        self.stops += 1
+        self.state = SessionState.ENDED
+
+
+_EVENT = Event(
+    time_ns=1_790_000_000_123_456_789,
+    cpu=1,
+    probe="tracepoint:syscalls:sys_enter_execve",
+    pid=4242,
+    tid=4242,
+    ppid=812,
+    comm="bash",
+    args={"filename": "/bin/ls", "argv": ["ls", "-l"], "envp": 23},
+)
+
+
+def event(**changes: object) -> Event:
+    """An event of `ls -l`, with changes."""
+    return replace(_EVENT, **changes)  # type: ignore[arg-type]
+
+
+def read_memory(
+    host: Host,
+    report: Callable[[SourceReport], None],
+    ready: Callable[[Catalog], None],
+    cancelled: Callable[[], bool],
+) -> object:
+    """The real reading, with times that do not vary."""
+    return read_all(host, lambda r: report(replace(r, seconds=0.0)), ready, cancelled)
+
+
+def make_app(
+    host: MemoryHost | None = None, *, config: Config = Config(), fails: TraceScopeError | None = None
+) -> tuple[TraceScope, list[FakeSession]]:
+    """An app on a host in memory, and the list of the sessions that it opens."""
+    sessions: list[FakeSession] = []
+
+    def open_session(host: Host, formats: Sequence[EventFormat]) -> FakeSession:
+        sessions.append(FakeSession(formats, fails=fails))
+        return sessions[-1]
+
+    app = TraceScope(host or MemoryHost(), read=read_memory, open_session=open_session, config=config)  # type: ignore[arg-type]
+    return app, sessions
+
+
+def screen_text(app: TraceScope) -> str:
+    """What is on the screen, as text."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)

@@ -1,0 +1,246 @@
+"""The live screen, fed by a session that a test fills."""
+
+from __future__ import annotations
+
+from textual.pilot import Pilot
+from ui.fakes import MemoryHost, event, make_app, screen_text
+from ui.test_browser import settle, type_text
+
+from tracescope.errors import AttachError
+from tracescope.ui.screens.browser import BrowserScreen
+from tracescope.ui.screens.live import LiveScreen
+from tracescope.ui.screens.refusal import RefusalScreen
+from tracescope.ui.widgets.events import EventList
+from tracescope.ui.widgets.table import ProbeTable
+
+
+async def tick(pilot: Pilot) -> None:
+    """What the app's timer does, now."""
+    pilot.app._tick()
+    await pilot.pause()
+
+
+async def live(pilot: Pilot, sessions: list) -> None:
+    """Leave the filter line and press `e`."""
+    await settle(pilot)
+    await pilot.press("down", "e")
+    await settle(pilot)
+    await tick(pilot)
+    assert isinstance(pilot.app.screen, LiveScreen)
+    assert len(sessions) == 1
+
+
+async def test_e_attaches_the_four_execve_tracepoints_and_shows_their_events():
+    app, sessions = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await live(pilot, sessions)
+        assert len(sessions[0].probes) == 4
+        sessions[0].put(event())
+        await tick(pilot)
+        text = screen_text(app)
+        assert 'filename=/bin/ls argv=["ls", "-l"] envp=23' in text
+        assert "● run" in text
+        assert "sys_enter_execve 1" in text
+        assert "0 lost" in text
+        await pilot.press("e")
+        await settle(pilot)
+        assert len(sessions) == 1
+
+
+async def test_a_attaches_and_detaches_in_the_browser_and_detaches_in_the_live_screen():
+    app, sessions = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await type_text(pilot, "sys_enter_execve")
+        await pilot.press("down", "a")
+        await settle(pilot)
+        assert isinstance(app.screen, LiveScreen)
+        assert sessions[0].probes == ["tracepoint:syscalls:sys_enter_execve"]
+        await pilot.press("escape")
+        await tick(pilot)
+        assert isinstance(app.screen, BrowserScreen)
+        assert app.screen.query_one(ProbeTable).attached == {"tracepoint:syscalls:sys_enter_execve"}
+        assert "● run" in screen_text(app)
+        await pilot.press("a")
+        await settle(pilot)
+        await tick(pilot)
+        assert sessions[0].stops == 1
+        assert not app.screen.query_one(ProbeTable).attached
+        await pilot.press("a")
+        await settle(pilot)
+        await pilot.press("a")
+        await settle(pilot)
+        await tick(pilot)
+        assert sessions[1].stops == 1
+        assert not app.feed.sessions
+
+
+async def test_execve_attaches_only_what_is_not_attached_yet():
+    app, sessions = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await type_text(pilot, "sys_enter_execve")
+        await pilot.press("down", "a")
+        await settle(pilot)
+        await pilot.press("e")
+        await settle(pilot)
+        assert len(sessions[1].probes) == 3
+
+
+async def test_a_failed_start_says_what_why_and_the_log():
+    app, sessions = make_app(fails=AttachError("no program", "the verifier said no", "ask it", log="insn 7: [red]bad"))
+    async with app.run_test(size=(160, 50)) as pilot:
+        await settle(pilot)
+        await pilot.press("down", "e")
+        await settle(pilot)
+        await tick(pilot)
+        text = screen_text(app)
+        assert isinstance(app.screen, RefusalScreen)
+        for words in ("no program", "the verifier said no", "ask it", "insn 7: [red]bad"):
+            assert words in text
+        assert not app.feed.sessions
+
+
+async def test_lost_events_are_shown():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].lost = 7
+        await tick(pilot)
+        assert "7 lost" in screen_text(app)
+
+
+async def test_a_held_list_stays_on_its_events_while_new_ones_come():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(*(event(pid=number) for number in range(100)))
+        await tick(pilot)
+        events = app.screen.query_one(EventList)
+        assert events.selected == 99
+        await pilot.press("space")
+        sessions[0].put(*(event(pid=number) for number in range(100, 150)))
+        await tick(pilot)
+        assert events.selected == 99
+        assert events.row_count == 150
+        await pilot.press("end")
+        await tick(pilot)
+        assert events.selected == 149
+        await pilot.press("up")
+        assert not events.following
+        await pilot.press("space")
+        assert events.following
+
+
+async def test_a_held_list_slides_only_when_its_events_are_dropped():
+    from tracescope.ui.config import Config
+
+    app, sessions = make_app(config=Config(live_rows=100))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(*(event(pid=number) for number in range(100)))
+        await tick(pilot)
+        events = app.screen.query_one(EventList)
+        await pilot.press("space")
+        sessions[0].put(*(event(pid=number) for number in range(100, 130)))
+        await tick(pilot)
+        assert events.selected == 99
+        assert events.row_count == 100
+        sessions[0].put(*(event(pid=number) for number in range(130, 230)))
+        await tick(pilot)
+        assert events.selected == 130
+
+
+async def test_clear_forgets_events_and_keeps_counts():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event(), event())
+        await tick(pilot)
+        await pilot.press("c")
+        await tick(pilot)
+        assert app.screen.query_one(EventList).row_count == 0
+        assert "2 events" in screen_text(app)
+        sessions[0].put(event())
+        await tick(pilot)
+        assert app.screen.query_one(EventList).row_count == 1
+
+
+async def test_the_filter_takes_old_and_new_events():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event(comm="make"), event(comm="bash"))
+        await tick(pilot)
+        await pilot.press("slash", *"MAKE", "enter")
+        events = app.screen.query_one(EventList)
+        assert events.row_count == 1
+        sessions[0].put(event(comm="make"), event(comm="sh"))
+        await tick(pilot)
+        assert events.row_count == 2
+        await pilot.press("slash", "escape", "escape")
+        await tick(pilot)
+        assert events.row_count == 4
+        assert app.focused is events
+
+
+async def test_an_event_opens_with_one_argument_a_line():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event(args={"filename": "/bin/echo", "argv": ["echo", "", None], "x": {"raw": "0x00ff"}}, ret=-2))
+        await tick(pilot)
+        await pilot.press("enter")
+        text = screen_text(app)
+        assert "[0]  echo" in text
+        assert "[2]  (could not be read)" in text
+        assert "not decoded: 0x00ff" in text
+        assert "-2 ENOENT" in text
+        await pilot.press("escape")
+        assert isinstance(app.screen, LiveScreen)
+
+
+async def test_the_program_is_shown_as_it_is():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        await pilot.press("p")
+        text = screen_text(app)
+        assert "/* [bold]not markup[/bold] */" in text
+        assert "int probe_0(void *ctx)" in text
+
+
+async def test_escapes_and_markup_in_an_event_are_inert():
+    app, sessions = make_app()
+    hostile = "\x1b]0;owned\x07[red]x[/red][/nope] \u202e\n"
+    async with app.run_test(size=(160, 50)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event(comm=hostile, args={"filename": hostile, "argv": [hostile]}))
+        for keys in ((), ("enter",), ("y",)):
+            await pilot.press(*keys)
+            await tick(pilot)
+            text = screen_text(app)
+            assert "\x1b" not in text
+            assert "\u202e" not in text
+            assert "[red]x[/red][/nope] \\u202e\\n" in text
+
+
+async def test_quitting_detaches():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        await pilot.press("q")
+    app.feed.stop()
+    assert sessions[0].stops == 1
+
+
+async def test_events_of_two_sessions_are_merged_by_time():
+    app, sessions = make_app(MemoryHost())
+    async with app.run_test(size=(160, 50)) as pilot:
+        await type_text(pilot, "sys_enter_execve")
+        await pilot.press("down", "a")
+        await settle(pilot)
+        await pilot.press("e")
+        await settle(pilot)
+        sessions[0].put(event(time_ns=3, pid=3), event(time_ns=5, pid=5))
+        sessions[1].put(event(time_ns=2, pid=2), event(time_ns=4, pid=4))
+        await tick(pilot)
+        assert [app.feed.event(number).pid for number in range(4)] == [2, 3, 4, 5]

@@ -1,0 +1,173 @@
+"""From C text to programs and maps in the kernel: BCC compiles in a child process, this process loads.
+
+What is compiled does not depend on this boot: map references are names until they are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Protocol, Self
+
+from tracescope.attach import bcc, kernel
+from tracescope.errors import AttachError, Refused
+
+__all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec")
+
+_LOAD_64 = 0x18
+_MAP_FD = 1
+_TIMEOUT = 60.0
+# Later versions of the kernel's helpers are declared with anonymous tagged members.
+_CFLAGS = ("-fms-extensions", "-Wno-microsoft-anon-tag", "-Wno-unused-function", f"-DPAGE_SIZE={mmap.PAGESIZE}")
+_INSTALL = "apt-get install python3-bpfcc"
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """A map to create: the kernel's kind, sizes in bytes, and the number that stands for it in the code."""
+
+    kind: int
+    key: int
+    value: int
+    entries: int
+    flags: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Instructions by function name, maps by name."""
+
+    programs: dict[str, bytes]
+    maps: dict[str, MapSpec]
+
+
+class Loaded:
+    """Programs and maps in the kernel, as file descriptors by name; closing it takes them down."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, int] = {}
+        self.maps: dict[str, int] = {}
+        self.refused: dict[str, AttachError] = {}
+        """Programs that the verifier did not accept."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in (*self.programs.values(), *self.maps.values()):
+            os.close(fd)
+        self.programs.clear()
+        self.maps.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Backend(Protocol):
+    """What turns C text into programs in the kernel."""
+
+    def load(self, text: str) -> Loaded:
+        """Compile and load; raises AttachError or Refused. Programs refused one by one are in `refused`."""
+        ...
+
+
+class BccBackend:
+    """BCC of the distribution, without kernel headers: our own header tree stands in for them."""
+
+    def load(self, text: str) -> Loaded:
+        """Compile and load."""
+        return load(self.compile(text))
+
+    def compile(self, text: str) -> Compiled:
+        """Instructions and maps; raises AttachError with the compiler's output in `log`, Refused without BCC."""
+        request = json.dumps({"text": text, "cflags": _CFLAGS})
+        with ExitStack() as stack:
+            shim = stack.enter_context(as_file(files("tracescope.attach") / "shim"))
+            script = stack.enter_context(as_file(files("tracescope.attach") / "bcc.py"))
+            environment = {**os.environ, "BCC_KERNEL_SOURCE": str(shim)}
+            # The machine's own words for the target: BCC takes ARCH for the kernel's.
+            environment.pop("ARCH", None)
+            command = [sys.executable, "-I", "-S", str(script)]
+            try:
+                done = subprocess.run(
+                    command, input=request, capture_output=True, text=True, errors="replace",
+                    timeout=_TIMEOUT, check=False, env=environment,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise AttachError("the program could not be compiled", f"no answer in {_TIMEOUT:g} s") from None
+        if done.returncode == bcc.MISSING:
+            raise Refused("nothing here can compile BPF", "BCC for Python is not installed", _INSTALL)
+        if done.returncode != 0:
+            raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
+        return _answer(done.stdout)
+
+
+def _first_error(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return (errors or lines[-1:] or ["BCC gave no reason"])[0].strip()
+
+
+def _answer(text: str) -> Compiled:
+    # BCC writes its warnings to standard output too: the answer is the last line.
+    answer = json.loads(text.splitlines()[-1])
+    return Compiled(
+        {name: bytes.fromhex(code) for name, code in answer["programs"].items()},
+        {name: MapSpec(**spec) for name, spec in answer["maps"].items()},
+    )
+
+
+def load(compiled: Compiled) -> Loaded:
+    """Create the maps and load every program; a program that the verifier refuses does not stop the others."""
+    loaded = Loaded()
+    try:
+        for name, spec in compiled.maps.items():
+            loaded.maps[name] = _create(name, spec)
+        numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
+        for name, code in compiled.programs.items():
+            fd, log = kernel.load_program(kernel.TRACEPOINT, with_maps(code, numbers), f"ts_{name}")
+            if fd < 0:
+                loaded.refused[name] = _verifier_error(name, -fd, log)
+            else:
+                loaded.programs[name] = fd
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
+
+
+def _create(name: str, spec: MapSpec) -> int:
+    try:
+        return kernel.map_create(spec.kind, spec.key, spec.value, spec.entries, spec.flags, f"ts_{name}")
+    except PermissionError:
+        raise Refused("the kernel does not let this process use BPF", "bpf() answered EPERM", "run as root") from None
+    except OSError as error:
+        raise AttachError(f"the map `{name}` could not be made", error.strerror or str(error)) from None
+
+
+def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
+    """The instructions with each map's number replaced by its file descriptor."""
+    patched = bytearray(code)
+    for at in range(0, len(code), 8):
+        if code[at] == _LOAD_64 and code[at + 1] >> 4 == _MAP_FD:
+            (number,) = struct.unpack_from("=i", code, at + 4)
+            struct.pack_into("=i", patched, at + 4, numbers[number])
+    return bytes(patched)
+
+
+def _verifier_error(name: str, code: int, log: str) -> AttachError:
+    lines = [
+        line for line in log.splitlines() if line.strip() and not line.startswith(("processed ", "verification time"))
+    ]
+    why = lines[-1].strip() if lines else os.strerror(code)
+    return AttachError(f"the kernel's verifier refused the program `{name}`", why, log=log)

@@ -1,0 +1,63 @@
+"""A session on this machine: the one way in for the command line and the screen."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Sequence
+
+from tracescope.attach import kernel
+from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Offsets, Plan, plan
+from tracescope.attach.session import Session
+from tracescope.errors import Refused, TraceScopeError
+from tracescope.host import Host
+from tracescope.model import EventFormat
+from tracescope.sources import btf, tracefs
+
+__all__ = ("open_plan", "open_session")
+
+
+def open_session(
+    host: Host, formats: Sequence[EventFormat], filters: Filters = NO_FILTERS, *, buffer: int = 100_000
+) -> Session:
+    """A session that is ready to start; raises Refused when this host cannot run it."""
+    if not host.live:
+        raise Refused(
+            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
+        )
+    _check_kernel()
+    return Session(open_plan(host, formats, filters), buffer=buffer)
+
+
+def open_plan(host: Host, formats: Sequence[EventFormat], filters: Filters = NO_FILTERS) -> Plan:
+    """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
+    try:
+        offsets = Offsets.from_btf(btf.read(host))
+    except TraceScopeError:
+        offsets = None
+    return plan(formats, filters=filters, offsets=offsets, helpers=_helpers(host))
+
+
+def _helpers(host: Host) -> dict[str, EventFormat]:
+    found = {}
+    for event in HELPER_EVENTS:
+        group, _, name = event.partition(":")
+        try:
+            found[event] = tracefs.parse_format(host.read(f"{host.tracefs}/events/{group}/{name}/format"), group)
+        except TraceScopeError:
+            continue
+    return found
+
+
+def _check_kernel() -> None:
+    """Try it: a ring buffer of one page shows rights and kernel at once."""
+    try:
+        os.close(kernel.map_create(kernel.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
+    except PermissionError:
+        why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
+        raise Refused("nothing can be attached", why, "run as root") from None
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
+        raise Refused("nothing can be attached", "this kernel has no BPF ring buffer (Linux 5.8 has)") from None

@@ -1,0 +1,48 @@
+"""Hang a loaded program on a tracepoint through a perf event: by the tracepoint's id, without debugfs.
+
+An event lives as long as its file descriptor, so nothing has to be undone after a crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from tracescope.attach import kernel
+from tracescope.errors import AttachError
+from tracescope.model import EventFormat
+
+__all__ = ("attach_tracepoint",)
+
+_WHY = {
+    errno.EPERM: (
+        "the kernel does not let this process open perf events",
+        "run as root, or give it CAP_PERFMON and CAP_BPF",
+    ),
+    errno.EACCES: (
+        "the program reads past the end of this event's record",
+        "the format changed: start TraceScope again",
+    ),
+    errno.ENOENT: ("no event has this id any more; its module may have been unloaded", "start TraceScope again"),
+    errno.EBUSY: ("another tool holds this event for itself", "stop the other tracer"),
+    errno.EINVAL: ("the kernel takes no program on this event", ""),
+    errno.E2BIG: ("64 programs hang on this event already", "stop the other tracers"),
+    errno.EMFILE: ("this process has too many open files", "ulimit -n 65536"),
+    errno.ENODEV: ("the kernel was built without perf events for tracepoints", ""),
+    errno.EOPNOTSUPP: ("the kernel was built without perf events for tracepoints", ""),
+}
+
+
+def attach_tracepoint(format_: EventFormat, program: int) -> int:
+    """The perf event's file descriptor: the program runs until it is closed. Raises AttachError."""
+    event = -1
+    try:
+        event = kernel.open_tracepoint(format_.id)
+        kernel.enable_tracepoint(event, program)
+    except OSError as error:
+        if event >= 0:
+            os.close(event)
+        code = error.errno or 0
+        why, fix = _WHY.get(code, (os.strerror(code), ""))
+        raise AttachError(f"{format_.probe} cannot be attached", why, fix) from error
+    return event

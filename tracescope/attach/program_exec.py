@@ -1,0 +1,310 @@
+"""The C text of the execve tracepoints: the text behind the pointers, read when it can be read. Pure.
+
+At entry a page of the caller may not be in memory (a literal of the program file after fork): BPF cannot read it then.
+The record waits, under its task, until the kernel itself has brought the page in: before the old memory goes
+(`sched_prepare_exec`), else from the new program's stack (`sched_process_exec`), or at the failed call's return. One
+event comes of it in any case; what stays unreadable is flagged, argument by argument.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from enum import IntFlag
+
+from tracescope.attach.plan import HEADER, Plan, PlannedProbe, Shape
+
+__all__ = ("RECORD_BYTES", "TEXT", "TEXT_OFFSET", "ExecFlag", "common_text", "helper_text", "probe_text")
+
+# What is kept: arguments; bytes of one, with its NUL; bytes after which no further one is begun; variables counted.
+_ARGS, _ARGUMENT_BYTES, _TEXT_BYTES, _ENVP = 128, 4096, 8192, 512
+_RAW_WORDS = 6
+_MASK = 16383
+TEXT = struct.Struct("=IIII2Q")
+"""`struct text`: flags, argc, envc, used, unread."""
+TEXT_OFFSET = HEADER.size + 8 * _RAW_WORDS
+RECORD_BYTES = TEXT_OFFSET + TEXT.size + _MASK + 1
+"""The scratch space of one record."""
+_PENDING = 4096
+
+
+class ExecFlag(IntFlag):
+    """What `struct text` says about itself."""
+
+    FILENAME_UNREAD = 1
+    ARGV_UNREAD = 2
+    """The array of pointers could not be read to its end."""
+    ARGV_CUT = 4
+    """More arguments, or a longer one, than are kept."""
+    ENVP_UNREAD = 8
+    ENVP_CUT = 16
+    FROM_MEMORY = 32
+    """The arguments are those that the new program found on its stack."""
+
+
+_COMMON = """
+#define FILENAME_UNREAD %(FILENAME_UNREAD)d
+#define ARGV_UNREAD %(ARGV_UNREAD)d     /* the array of pointers */
+#define ARGV_CUT %(ARGV_CUT)d
+#define ENVP_UNREAD %(ENVP_UNREAD)d
+#define ENVP_CUT %(ENVP_CUT)d
+#define FROM_MEMORY %(FROM_MEMORY)d     /* as the new program found them */
+
+struct text {
+    u32 flags;
+    u32 argc;
+    u32 envc;
+    u32 used;       /* bytes of text: file name and arguments, each with its NUL */
+    u64 unread[2];  /* bit n: argument n could not be read and is not in the text */
+};
+
+struct exec_record {
+    struct record head;
+    u64 raw[%(words)d];
+    struct text text;
+    char bytes[%(bytes)d];
+};
+
+static inline int incomplete(struct exec_record *record)
+{
+    return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
+}
+
+/* Read all that the pointers at `at` lead to: file name, argv, envp. What the loops find goes to memory and not to
+   variables: the verifier forgets memory, so one turn of a loop looks to it like the next. */
+static inline void read_text(struct exec_record *record, u64 *at)
+{
+    struct text *text = &record->text;
+    u64 argv = at[1], envp = at[2], pointer = 0;
+    u32 used, index;
+    int size;
+    char last;
+
+    __builtin_memset(text, 0, sizeof(*text));
+    size = bpf_probe_read_user_str(record->bytes, %(argument)d, (void *)at[0]);
+    if (size > 0)
+        text->used = size;
+    else
+        text->flags |= FILENAME_UNREAD;
+#pragma clang loop unroll(disable)
+    for (index = 0; index <= %(args)d; index++) {
+        text->argc = index;
+        pointer = 0;
+        if (argv && bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(argv + 8 * index))) {
+            text->flags |= ARGV_UNREAD;
+            break;
+        }
+        used = text->used;
+        if (!pointer)
+            break;
+        if (index == %(args)d || used >= %(text)d) {
+            text->flags |= ARGV_CUT;
+            break;
+        }
+        size = bpf_probe_read_user_str(&record->bytes[used], %(argument)d, (void *)pointer);
+        if (size <= 0) {
+            text->unread[(index >> 6) & 1] |= 1ULL << (index & 63);
+            continue;
+        }
+        text->used = used + size;
+        last = 0;
+        if (size == %(argument)d && !bpf_probe_read_user(&last, 1, (void *)(pointer + %(argument)d - 1)) && last)
+            text->flags |= ARGV_CUT;
+    }
+#pragma clang loop unroll(disable)
+    for (index = 0; index <= %(envp)d; index++) {
+        text->envc = index;
+        pointer = 0;
+        if (envp && bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(envp + 8 * index)))
+            text->flags |= ENVP_UNREAD;
+        if (!pointer)
+            break;
+    }
+    if (pointer)
+        text->flags |= ENVP_CUT;
+}
+
+static inline void hand_over(struct exec_record *record)
+{
+    u32 probe = record->head.probe;
+    struct count *count = counts.lookup(&probe);
+
+    if (!count)
+        return;
+    if (events.ringbuf_output(record, %(fixed)d + (record->text.used & %(mask)d), BPF_RB_NO_WAKEUP))
+        count->lost++;
+    else
+        count->events++;
+}
+"""
+
+_PENDING_TEXT = """
+/* Calls of which something could not be read at entry, by task: it stays the same when exec changes the thread id. */
+struct pending {
+    struct record head;
+    u64 raw[%(words)d];
+    struct text text;
+};
+BPF_HASH(pending, u64, struct pending, %(pending)d);
+
+static inline struct exec_record *waiting(void)
+{
+    u64 task = bpf_get_current_task();
+    struct pending *found = pending.lookup(&task);
+    int zero = 0;
+    struct exec_record *record = (void *)scratch.lookup(&zero);
+
+    if (!found || !record)
+        return 0;
+    __builtin_memcpy(record, found, sizeof(*found));
+    return record;
+}
+
+static inline void read_again(struct exec_record *record)
+{
+    read_text(record, %(again)s);
+}
+"""
+
+_PROBE = """
+/* %(name)s */
+int %(function)s(u64 *ctx)
+{
+    int zero = 0;
+    struct exec_record *record = (void *)scratch.lookup(&zero);
+
+    if (!record || !wanted())
+        return 0;
+    fill(&record->head, %(index)d);
+%(copy)s
+    read_text(record, %(pointers)s);
+%(wait)s    hand_over(record);
+    return 0;
+}
+"""
+
+_WAIT = """\
+    if (incomplete(record)) {
+        u64 task = bpf_get_current_task();
+
+        if (!pending.update(&task, (struct pending *)record))
+            return 0;
+    }
+"""
+
+_HELPERS = {
+    "exec_prepare": """
+int exec_prepare(u64 *ctx)
+{
+    u64 task = bpf_get_current_task();
+    struct exec_record *record = waiting();
+
+    if (!record)
+        return 0;
+    read_again(record);
+    if (incomplete(record))
+        return 0;
+    pending.delete(&task);
+    hand_over(record);
+    return 0;
+}
+""",
+    "exec_done": """
+/* Offsets in struct task_struct and struct mm_struct, from this kernel's BTF. */
+#define TASK_MM %(mm)d
+#define MM_ARG_START %(arg_start)d
+#define MM_ARG_END %(arg_end)d
+
+int exec_done(u64 *ctx)
+{
+    u64 task = bpf_get_current_task(), memory = 0, start = 0, end = 0, size;
+    struct exec_record *record = waiting();
+    u32 used = 0;
+    int length;
+
+    if (!record)
+        return 0;
+    record->text.flags &= ~FILENAME_UNREAD;
+    length = bpf_probe_read_kernel_str(record->bytes, %(argument)d, (char *)ctx + (%(filename)s & 0xffff));
+    if (length > 0)
+        used = length;
+    else
+        record->text.flags |= FILENAME_UNREAD;
+    bpf_probe_read_kernel(&memory, sizeof(memory), (void *)(task + TASK_MM));
+    bpf_probe_read_kernel(&start, sizeof(start), (void *)(memory + MM_ARG_START));
+    bpf_probe_read_kernel(&end, sizeof(end), (void *)(memory + MM_ARG_END));
+    size = end - start;
+    if (size > %(text)d) {
+        size = %(text)d;
+        record->text.flags |= ARGV_CUT;
+    }
+    if (start && !bpf_probe_read_user(&record->bytes[used], size, (void *)start)) {
+        record->text.flags |= FROM_MEMORY;
+        used += size;
+    } else {
+        record->text.flags |= ARGV_UNREAD;
+        record->text.argc = 0;
+    }
+    record->text.used = used;
+    pending.delete(&task);
+    hand_over(record);
+    return 0;
+}
+""",
+    "exec_failed": """
+int exec_failed(u64 *ctx)
+{
+    u64 task = bpf_get_current_task();
+    struct exec_record *record = waiting();
+
+    if (!record)
+        return 0;
+    read_again(record);
+    pending.delete(&task);
+    hand_over(record);
+    return 0;
+}
+""",
+}
+
+
+def common_text(plan: Plan) -> str:
+    """What the programs on execve and execveat share."""
+    numbers = {
+        "words": _RAW_WORDS,
+        "bytes": _MASK + 1,
+        "mask": _MASK,
+        "fixed": TEXT_OFFSET + TEXT.size,
+        "text": _TEXT_BYTES,
+    }
+    numbers |= {"argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP}
+    text = _COMMON % {**{str(flag.name): int(flag) for flag in ExecFlag}, **numbers}
+    if not plan.completes_exec:
+        return text
+    *others, last = [probe for probe in plan.probes if probe.shape is Shape.EXEC]
+    again = "".join(f"record->head.probe == {probe.index} ? {_pointers(probe)} : " for probe in others) + _pointers(
+        last
+    )
+    return text + _PENDING_TEXT % {**numbers, "pending": _PENDING, "again": again}
+
+
+def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str) -> str:
+    """The program on sys_enter_execve or sys_enter_execveat."""
+    wait = _WAIT if plan.completes_exec else ""
+    values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy, "wait": wait}
+    return _PROBE % {**values, "pointers": _pointers(probe)}
+
+
+def _pointers(probe: PlannedProbe) -> str:
+    """Where `raw` holds filename, argv and envp: execveat has a descriptor in front."""
+    (offset,) = (layout.offset for layout in probe.fields if layout.field.name == "filename")
+    return f"&record->raw[{(offset - HEADER.size) // 8}]"
+
+
+def helper_text(plan: Plan, function: str, values: Mapping[str, str]) -> str:
+    """A silent program that completes waiting calls."""
+    offsets = plan.offsets
+    if offsets is None:
+        return ""
+    numbers = {"mm": offsets.mm, "arg_start": offsets.arg_start, "arg_end": offsets.arg_end}
+    return _HELPERS[function] % {**values, **numbers, "argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES}

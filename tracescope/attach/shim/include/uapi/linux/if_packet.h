@@ -1,0 +1,1 @@
+/* Included by BCC's own headers; nothing in it is needed. */

@@ -1,0 +1,1 @@
+"""The join: one row a probe, searchable, with a verdict and advice."""

@@ -1,0 +1,191 @@
+"""Read a host's sources, fast ones first, and join them as they arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+
+from tracescope.catalog.build import build
+from tracescope.catalog.functions import SymbolFacts
+from tracescope.catalog.gathered import Gathered
+from tracescope.catalog.store import FORMAT, SYMBOL, Catalog
+from tracescope.errors import Forbidden, Missing, TraceScopeError
+from tracescope.host import Host
+from tracescope.model import ProbeKind, SourceReport, SourceState
+
+__all__ = ("ALL_SOURCES", "read_all", "read_sources", "sources_for")
+
+ALL_SOURCES = ("tracefs", "kallsyms", "ftrace", "blacklist", "btf", "perf", "bpftrace")
+"""Every source, in the order of reading: what gives rows first, what runs a tool last."""
+
+_STAGES = (("tracefs", "kallsyms"), ("ftrace", "blacklist", "btf"), ("perf", "bpftrace"))
+
+_FUNCTIONS = ("kallsyms", "ftrace", "blacklist", "btf")
+_NEEDS: dict[str, tuple[str, ...]] = {
+    ProbeKind.TRACEPOINT: ("tracefs",),
+    FORMAT: ("tracefs",),
+    ProbeKind.RAWTRACEPOINT: ("tracefs", "kallsyms"),
+    SYMBOL: ("kallsyms", "ftrace", "blacklist"),
+    **dict.fromkeys((ProbeKind.FENTRY, ProbeKind.FEXIT, ProbeKind.KPROBE, ProbeKind.KRETPROBE), _FUNCTIONS),
+    **dict.fromkeys((ProbeKind.SOFTWARE, ProbeKind.HARDWARE, ProbeKind.CACHE, ProbeKind.PMU), ("perf",)),
+}
+
+Report = Callable[[SourceReport], None]
+
+
+def sources_for(kinds: Collection[str]) -> tuple[str, ...]:
+    """The sources that rows of these kinds and their verdicts are made of."""
+    wanted = {source for kind in kinds for source in _NEEDS.get(kind, ())}
+    return tuple(source for source in ALL_SOURCES if source in wanted)
+
+
+def read_all(
+    host: Host,
+    report: Report,
+    ready: Callable[[Catalog], None],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Catalog:
+    """Read every source, in stages; `ready` gets a new catalog after each."""
+    gathered = Gathered()
+    for source in ALL_SOURCES:
+        report(SourceReport(source, SourceState.WAITING))
+    catalog = build(gathered)
+    for stage in _STAGES:
+        for source in stage:
+            if cancelled():
+                return catalog
+            _read_one(source, host, gathered, report)
+        catalog = build(gathered)
+        ready(catalog)
+    return catalog
+
+
+def read_sources(host: Host, sources: Collection[str], report: Report = lambda _: None) -> Catalog:
+    """Read these sources and join them."""
+    gathered = Gathered()
+    for source in ALL_SOURCES:
+        if source in sources:
+            _read_one(source, host, gathered, report)
+    return build(gathered)
+
+
+def _read_one(source: str, host: Host, gathered: Gathered, report: Report) -> None:
+    """Read one source into `gathered`; what goes wrong becomes its report."""
+    start = time.monotonic()
+    done = SourceReport(source, SourceState.READING)
+    report(done)
+    try:
+        for count, why in _READERS[source](host, gathered):
+            done = replace(done, count=count, why=why, seconds=time.monotonic() - start)
+            report(done)
+        done = replace(done, state=SourceState.OK)
+    except TraceScopeError as error:
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        done = SourceReport(source, _state_of(error), why=why, fix=error.fix)
+    done = replace(done, seconds=time.monotonic() - start)
+    gathered.reports[source] = done
+    report(done)
+
+
+def _state_of(error: TraceScopeError) -> SourceState:
+    if isinstance(error, Missing):
+        return SourceState.ABSENT
+    return SourceState.FORBIDDEN if isinstance(error, Forbidden) else SourceState.DAMAGED
+
+
+# A reader fills its part of `gathered` and yields (rows so far, a remark); the last one stands.
+Progress = Iterator[tuple[int, str]]
+
+
+def _tracefs(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import tracefs
+
+    found = tracefs.read_formats(host)
+    gathered.formats = found.formats
+    why = f"{len(found.skipped)} formats skipped, first {found.skipped[0]}" if found.skipped else ""
+    yield len(found.formats), why
+
+
+def _kallsyms(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import kallsyms
+
+    gathered.symbols = kallsyms.read(host)
+    gathered.symbol_facts = SymbolFacts(gathered.symbols)
+    # register_kprobe() is in every kernel that has kprobes, and in no other; count_symbols() came with the check
+    # for names that are not unique (kernel/trace/trace_kprobe.c, commit b022f0c7e404).
+    names = set(gathered.symbols.names)
+    gathered.kprobes = "register_kprobe" in names
+    gathered.unique_names = "count_symbols" in names
+    remarks = []
+    if gathered.symbols.addresses_hidden:
+        remarks.append("addresses hidden (kptr_restrict, or not root)")
+    if gathered.symbols.skipped:
+        remarks.append(f"{gathered.symbols.skipped} lines skipped")
+    yield len(gathered.symbols), ", ".join(remarks)
+
+
+def _ftrace(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import ftrace
+
+    gathered.lockdown = _lockdown(host)
+    gathered.functions = ftrace.read_functions(host)
+    yield len(gathered.functions), ""
+
+
+def _blacklist(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import ftrace
+
+    gathered.blacklist = ftrace.read_blacklist(host)
+    yield len(gathered.blacklist), ""
+
+
+def _btf(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import btf
+
+    base = btf.read(host)
+    gathered.btf = {"vmlinux": base}
+    count, damaged = len(base.functions()), []
+    yield count, ""
+    for module in btf.modules(host):
+        if module != "vmlinux":
+            try:
+                gathered.btf[module] = btf.read(host, module, base)
+                count += len(gathered.btf[module].functions())
+            except TraceScopeError:
+                damaged.append(module)
+    yield count, f"damaged: {', '.join(damaged)}" if damaged else ""
+
+
+def _perf(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import perf
+
+    gathered.perf = list(perf.read(host).events)
+    yield len(gathered.perf), ""
+
+
+def _bpftrace(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.sources import bpftrace
+
+    gathered.listing = bpftrace.read(host)
+    yield len(gathered.listing.probes), ""
+
+
+def _lockdown(host: Host) -> str:
+    """The mode in force: the one in brackets (security/lockdown/lockdown.c)."""
+    try:
+        modes = host.read("/sys/kernel/security/lockdown").decode("ascii", "replace")
+    except TraceScopeError:
+        return ""
+    return modes.partition("[")[2].partition("]")[0]
+
+
+_READERS: dict[str, Callable[[Host, Gathered], Progress]] = {
+    "tracefs": _tracefs,
+    "kallsyms": _kallsyms,
+    "ftrace": _ftrace,
+    "blacklist": _blacklist,
+    "btf": _btf,
+    "perf": _perf,
+    "bpftrace": _bpftrace,
+}

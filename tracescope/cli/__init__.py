@@ -1,0 +1,1 @@
+"""The command line: one small module a command. Standard output carries data only."""

@@ -1,0 +1,90 @@
+"""List probes in bpftrace's own words and layout.
+
+PATTERN is a glob over the full name: 'tracepoint:syscalls:*', '*execve*', 'kprobe:vfs_*'. Text lists what can be attached, or
+perhaps can; --all adds what cannot. --json lists every row with its verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from tracescope.catalog.detail import arguments, listed_arguments, sources_of
+from tracescope.catalog.patterns import full_name, kinds_of, matching
+from tracescope.catalog.read import read_sources, sources_for
+from tracescope.catalog.store import FORMAT, Catalog, Row
+from tracescope.cli.output import note, print_json, print_text
+from tracescope.cli.sources import complain_of
+from tracescope.host import open_host
+from tracescope.model import Answer, ProbeKind
+
+__all__ = ("add_arguments", "probe_json", "run")
+
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="a glob over the probe's full name; default: all")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with arguments")
+    parser.add_argument("-a", "--all", action="store_true", help="also what cannot be attached")
+    parser.add_argument("--json", action="store_true", help="one object a line, every row with its verdict")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the rows that match."""
+    patterns = [full_name(pattern) for pattern in args.patterns]
+    sources = sources_for(kinds_of(patterns))
+    host = open_host(args.host)
+    catalog = read_sources(host, sources)
+    complain_of(host, catalog)
+    rows = matching(catalog, patterns)
+    printed, hidden = _print_json(catalog, rows, args) if args.json else _print_text(catalog, rows, args)
+    if hidden:
+        note(f"{hidden} more cannot be attached here: --all lists them, `tracescope show PROBE` says why")
+    if not printed and not hidden:
+        note("nothing matches: a pattern is a glob over the full name, such as '*execve*'")
+    return 0
+
+
+def probe_json(catalog: Catalog, row: Row) -> dict[str, object]:
+    """What the contract says of one probe in `list --json`."""
+    from tracescope.catalog.advice import stability
+
+    verdict = catalog.verdict(row.kind, row.entry)
+    return {
+        "probe": row.probe,
+        "kind": row.kind,
+        "group": row.group or row.module,
+        "name": row.name,
+        "module": row.module,
+        "stability": None if row.kind == FORMAT else stability(ProbeKind(row.kind), row.name).value,
+        "verdict": verdict.answer.value,
+        "reasons": [reason.value for reason in verdict.reasons],
+        "sources": list(sources_of(row.kind, catalog.facts[row.entry])),
+    }
+
+
+def _print_json(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
+    count = 0
+    for count, row in enumerate(rows, 1):  # noqa: B007 - the count of rows is the answer
+        found = probe_json(catalog, row)
+        if args.verbose:
+            parameters, returns = arguments(catalog, row)
+            found["args"] = [{"name": p.name, "type": p.type} for p in parameters]
+            found["returns"] = returns
+        print_json(found)
+    return count, 0
+
+
+def _print_text(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
+    printed = hidden = 0
+    for row in rows:
+        if not args.all and catalog.verdict(row.kind, row.entry).answer is Answer.NO:
+            hidden += 1
+            continue
+        printed += 1
+        print_text(row.probe)
+        if args.verbose:
+            for argument in listed_arguments(catalog, row):
+                print_text(f"    {argument}")
+    return printed, hidden

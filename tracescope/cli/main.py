@@ -1,0 +1,104 @@
+"""`tracescope`: the browser without a command, else one of the commands. Exit status: 0 done, 1 refused, 2 usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from tracescope import __version__
+from tracescope.cli.output import complain
+from tracescope.errors import TraceScopeError, UsageError
+
+__all__ = ("build_parser", "main")
+
+COMMANDS = {
+    "list": ("list_probes", "list probes, in bpftrace's own words and layout"),
+    "show": ("show", "show everything known of one probe"),
+    "symbols": ("symbols", "list the kernel's symbols with their class, scope and verdict"),
+    "choose": ("choose", "say which probe to take for a purpose, best first, and why"),
+    "attach": ("attach", "attach probes and print their events"),
+    "doctor": ("doctor", "say what works on this host, what does not, why, and the fix"),
+}
+"""Each command: the module of this package that holds its `add_arguments` and `run`, and its line in the help."""
+
+_EPILOG = """\
+exit status: 0 done, 1 refused (what, why, fix on standard error), 2 wrong usage, 130 interrupted
+--host FILE reads a snapshot (zip or folder) instead of this machine: every command that reads takes it"""
+
+
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for a command line; only the modules of commands that it names are imported."""
+    parser = argparse.ArgumentParser(
+        prog="tracescope",
+        description="Explore everything that can be traced in a running Linux kernel, and attach with one key.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tracescope {__version__}")
+    _add_host(parser, default=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, (module_name, text) in COMMANDS.items():
+        module = import_module(f"tracescope.cli.{module_name}") if name in words else None
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=module.__doc__ if module else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        _add_host(command, default=argparse.SUPPRESS)
+        if module:
+            module.add_arguments(command)
+    return parser
+
+
+def _add_host(parser: argparse.ArgumentParser, default: str | None) -> None:
+    parser.add_argument("--host", metavar="ZIP|DIR", default=default, help="a snapshot instead of this machine")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; never a traceback for what a user can meet."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    words, command = _split(arguments)
+    args = build_parser(words).parse_args(words)
+    args.run_command = command
+    try:
+        if args.command is None:
+            return _browse(args.host)
+        status: int = import_module(f"tracescope.cli.{COMMANDS[args.command][0]}").run(args)
+        sys.stdout.flush()
+    except UsageError as error:
+        complain(error)
+        return 2
+    except TraceScopeError as error:
+        complain(error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away: that is its right. Do not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return status
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The words before `--`, and the command to run behind it."""
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _browse(host: str | None) -> int:
+    from tracescope.host import open_host
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the browser needs a terminal", "standard input or output is not one", "tracescope list --help")
+    opened = open_host(host)
+    from tracescope.ui.app import run
+
+    return run(opened)

@@ -1,0 +1,36 @@
+"""What every command prints: JSON Lines, plain text made safe, refusals in three parts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+
+from tracescope.errors import TraceScopeError
+from tracescope.printable import printable
+
+__all__ = ("complain", "note", "print_json", "print_text")
+
+
+def print_json(row: Mapping[str, object]) -> None:
+    """One object on one line. ASCII only, so that bytes kept by surrogateescape survive any terminal and any pipe."""
+    sys.stdout.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def print_text(line: str) -> None:
+    """One line of data, without terminal control."""
+    sys.stdout.write(printable(line) + "\n")
+
+
+def note(text: str) -> None:
+    """A remark for people, on standard error."""
+    sys.stderr.write(f"tracescope: {printable(text)}\n")
+
+
+def complain(error: TraceScopeError) -> None:
+    """What, why and fix, one a line, on standard error."""
+    note(error.what)
+    if error.why:
+        sys.stderr.write(f"  why: {printable(error.why)}\n")
+    if error.fix:
+        sys.stderr.write(f"  fix: {printable(error.fix)}\n")

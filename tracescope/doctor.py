@@ -1,0 +1,135 @@
+"""What works on this host, what does not, why, and the fix. Reads; changes nothing but a mount of tracefs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tracescope.catalog.read import ALL_SOURCES, read_sources
+from tracescope.catalog.store import Catalog
+from tracescope.errors import TraceScopeError
+from tracescope.host import Host
+from tracescope.model import SourceState
+
+__all__ = ("Check", "Health", "examine")
+
+# include/uapi/linux/capability.h
+_CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+_GIVES = {
+    "tracefs": "tracepoints and their formats",
+    "kallsyms": "the kernel's symbols",
+    "ftrace": "which functions can be traced",
+    "blacklist": "which functions refuse kprobes",
+    "btf": "prototypes and struct layouts, and the offsets that programs need",
+    "perf": "performance counters and software events",
+    "bpftrace": "a second opinion on what can be attached",
+}
+_FIXES = {
+    "perf": "apt-get install linux-perf",
+    "bpftrace": "apt-get install bpftrace",
+    "blacklist": "mount -t debugfs none /sys/kernel/debug",
+    "btf": "a kernel built with CONFIG_DEBUG_INFO_BTF",
+    "ftrace": "boot without lockdown, in a kernel with CONFIG_DYNAMIC_FTRACE",
+}
+
+
+class Health(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    LIMITED = "limited"
+    """Something is missing; the rest works."""
+    BROKEN = "broken"
+    """Nothing can be attached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: `what` is a sentence, `why` and `fix` are empty when it is well."""
+
+    name: str
+    health: Health
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+def examine(host: Host) -> Iterator[Check]:
+    """Look at a host's sources and, on a live host, at what attaching needs."""
+    catalog = read_sources(host, ALL_SOURCES)
+    for note in host.notes:
+        yield Check("host", Health.OK, note)
+    yield from _sources(catalog)
+    yield from _kernel(host, catalog)
+    if not host.live:
+        yield Check("attach", Health.LIMITED, "a snapshot can be read, not attached", "it is a recording")
+        return
+    yield _rights()
+    yield _bpf()
+    yield _bcc()
+
+
+def _sources(catalog: Catalog) -> Iterator[Check]:
+    for name, report in catalog.knowledge.reports.items():
+        if report.state is SourceState.OK:
+            said = f"{report.count:,} rows in {report.seconds:.2f} s: {_GIVES[name]}"
+            yield Check(name, Health.OK, f"{said} ({report.why})" if report.why else said)
+        else:
+            lost = f"{report.state.value}: without it, nobody knows {_GIVES[name]}"
+            yield Check(name, Health.LIMITED, lost, report.why, report.fix or _FIXES.get(name, ""))
+
+
+def _kernel(host: Host, catalog: Catalog) -> Iterator[Check]:
+    facts = catalog.knowledge.host
+    if facts.kprobes is False:
+        yield Check("kprobes", Health.LIMITED, "this kernel has no kprobes", "CONFIG_KPROBES is off", "take tracepoints")
+    elif facts.kprobes:
+        yield Check("kprobes", Health.OK, "this kernel has kprobes")
+    if facts.lockdown in ("integrity", "confidentiality"):
+        closed = "kprobes, kernel memory and tracefs" if facts.lockdown == "confidentiality" else "debugfs"
+        yield Check("lockdown", Health.LIMITED, f"lockdown is {facts.lockdown}", f"it closes {closed}", "boot with lockdown=none")
+    elif facts.lockdown:
+        yield Check("lockdown", Health.OK, f"lockdown is {facts.lockdown}")
+    elif facts.ftrace is SourceState.FORBIDDEN and (not host.live or os.geteuid() == 0):
+        why = "root is refused files that root may read, and /sys/kernel/security is not mounted to ask"
+        yield Check("lockdown", Health.LIMITED, "the kernel is locked down, it seems", why, "mount -t securityfs none /sys/kernel/security")
+
+
+def _rights() -> Check:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            line = next(text for text in status if text.startswith("CapEff:"))
+        mask = int(line.split()[1], 16)
+    except (OSError, StopIteration, ValueError, IndexError):
+        mask = 0
+    have = {name for name, bit in _CAPABILITIES.items() if mask >> bit & 1}
+    if "CAP_SYS_ADMIN" in have or {"CAP_BPF", "CAP_PERFMON"} <= have:
+        return Check("rights", Health.OK, f"this process may attach ({', '.join(sorted(have))})")
+    why = "neither CAP_SYS_ADMIN nor CAP_BPF with CAP_PERFMON"
+    return Check("rights", Health.BROKEN, "this process may not attach", why, "run as root")
+
+
+def _bpf() -> Check:
+    from tracescope.attach import kernel
+
+    try:
+        os.close(kernel.map_create(kernel.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
+    except OSError as error:
+        return Check("bpf", Health.BROKEN, "a BPF ring buffer cannot be made", error.strerror or str(error), "run as root, on Linux 5.8 or later")
+    return Check("bpf", Health.OK, "BPF programs and ring buffers work")
+
+
+def _bcc() -> Check:
+    from tracescope.attach.bcc import find_bcc
+
+    try:
+        spec = find_bcc()
+    except (OSError, TraceScopeError) as error:
+        return Check("bcc", Health.BROKEN, "BCC cannot be loaded", str(error), "apt-get install python3-bpfcc")
+    if spec is None:
+        why = "no bcc package with libbcc in the distribution's Python folders (the one on the Python package index is another)"
+        return Check("bcc", Health.BROKEN, "BCC is not installed", why, "apt-get install python3-bpfcc")
+    return Check("bcc", Health.OK, f"BCC found at {spec.origin}; kernel headers are not needed")

@@ -1,0 +1,363 @@
+"""The only door to /proc, /sys and to subprocesses: this machine, or a recorded one.
+
+A snapshot is a zip or a folder laid out like the root of a host, plus `tools/` for what read-only tools printed. Paths
+are absolute host paths (`/proc/kallsyms`) in both cases. Nothing is ever unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+import subprocess
+import threading
+import zipfile
+import zlib
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from tracescope.errors import Damaged, Forbidden, Missing, TraceScopeError
+
+__all__ = ("TOOL_FILES", "Host", "LiveHost", "SnapshotHost", "open_host")
+
+_TRACEFS = "/sys/kernel/tracing"
+_OLD_TRACEFS = "/sys/kernel/debug/tracing"
+_MOUNT = f"mount -t tracefs none {_TRACEFS}"
+
+# The largest file read whole: four times the largest vmlinux BTF or kallsyms known, so a zip bomb ends here.
+MAX_BYTES = 256 << 20
+
+# tracefs is five folders deep. A name in a zip can hold 32,000, and each would be kept with all of its parents.
+_MAX_DEPTH = 32
+
+_TAKE_AGAIN = "take it again: tracescope snapshot FILE.zip"
+
+TOOL_FILES: dict[tuple[str, ...], str] = {
+    ("uname", "-a"): "uname.txt",
+    ("perf", "--version"): "perf-version.txt",
+    ("perf", "list"): "perf-list.txt",
+    ("perf", "list", "-j"): "perf-list.json",
+    **{
+        ("perf", "list", part): f"perf-list-{part}.txt"
+        for part in ("hw", "sw", "cache", "tracepoint", "pmu", "sdt", "metric", "metricgroup")
+    },
+    ("bpftrace", "--version"): "bpftrace-version.txt",
+    ("bpftrace", "-l"): "bpftrace-l.txt",
+    ("bpftrace", "-lv"): "bpftrace-lv.txt",
+}
+"""The read-only tools a host may run, and the file that holds each one's output in a snapshot's `tools/`."""
+
+
+class Host(Protocol):
+    """A machine looked at. Every method raises `Missing`, `Forbidden` or `Damaged`, never OSError."""
+
+    label: str
+    live: bool
+    notes: list[str]
+    """What opening this host changed or noticed, one sentence each (a mounted tracefs, names left out of a zip)."""
+
+    def read(self, path: str) -> bytes:
+        """The whole file."""
+        ...
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """True when a file or folder is there (it may still be forbidden)."""
+        ...
+
+    def run(self, *command: str) -> bytes:
+        """Standard output of a read-only tool; only the commands in `TOOL_FILES`."""
+        ...
+
+    @property
+    def tracefs(self) -> str:
+        """Where tracefs is, without a final slash."""
+        ...
+
+    def close(self) -> None:
+        """Let go of open files."""
+        ...
+
+
+def open_host(where: str | None = None) -> Host:
+    """This machine, or the snapshot (zip or folder) at `where`."""
+    if where is None:
+        return LiveHost()
+    return SnapshotHost(where)
+
+
+def _from_oserror(error: OSError, path: str) -> TraceScopeError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.EPERM, errno.EACCES):
+        fix = "" if os.geteuid() == 0 else "run as root"
+        return Forbidden(f"{path} cannot be read", reason, fix)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV):
+        return Missing(f"{path} is not there", reason)
+    return Damaged(f"{path} cannot be read", reason)
+
+
+class LiveHost:
+    """This machine."""
+
+    live = True
+
+    def __init__(self, *, tool_timeout: float = 60.0) -> None:
+        self.label = "this host"
+        self.notes: list[str] = []
+        self._tool_timeout = tool_timeout
+        self._lock = threading.Lock()
+
+    def read(self, path: str) -> bytes:
+        """The whole file."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _from_oserror(error, path) from None
+        try:
+            # A /proc file has no size: read until the end.
+            return b"".join(iter(lambda: os.read(fd, 1 << 20), b""))
+        except OSError as error:
+            raise _from_oserror(error, path) from None
+        finally:
+            os.close(fd)
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted."""
+        try:
+            return sorted(os.listdir(path))
+        except OSError as error:
+            raise _from_oserror(error, path) from None
+
+    def exists(self, path: str) -> bool:
+        """True when a file or folder is there."""
+        return os.path.lexists(path)
+
+    def run(self, *command: str) -> bytes:
+        """Standard output of a read-only tool."""
+        if command not in TOOL_FILES:
+            msg = f"not a read-only tool of a host: {command}"
+            raise ValueError(msg)
+        shown = " ".join(command)
+        env = {**os.environ, "LC_ALL": "C", "PAGER": "cat", "PERF_PAGER": "cat"}
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._tool_timeout, env=env
+            )
+        except FileNotFoundError:
+            raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH") from None
+        except subprocess.TimeoutExpired:
+            raise Damaged(f"`{shown}` gave no answer", f"stopped after {self._tool_timeout:g} s") from None
+        except OSError as error:
+            raise _from_oserror(error, command[0]) from None
+        if done.returncode != 0 and not done.stdout:
+            first = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [""])[0]
+            raise Missing(f"`{shown}` ended with status {done.returncode}", first)
+        return done.stdout
+
+    @cached_property
+    def tracefs(self) -> str:
+        """Where tracefs is; mounts it when this process may."""
+        with self._lock:
+            if os.path.isdir(f"{_TRACEFS}/events"):
+                return _TRACEFS
+            if not os.path.isdir(_TRACEFS):
+                if os.path.isdir(f"{_OLD_TRACEFS}/events"):
+                    return _OLD_TRACEFS
+                raise Missing("tracefs is not there", f"this kernel has no {_TRACEFS} (CONFIG_TRACING is off)")
+            if os.geteuid() != 0:
+                return self._unmounted_tracefs()
+            try:
+                done = subprocess.run(_MOUNT.split(), capture_output=True, check=False, text=True)
+            except OSError as error:
+                raise Missing("tracefs is not mounted", f"mount cannot be run: {error.strerror}", _MOUNT) from None
+            if done.returncode != 0 or not os.path.isdir(f"{_TRACEFS}/events"):
+                raise Missing("tracefs is not mounted", done.stderr.strip() or "mount failed", _MOUNT)
+            self.notes.append(f"tracefs was not mounted: mounted it at {_TRACEFS}")
+            return _TRACEFS
+
+    def _unmounted_tracefs(self) -> str:
+        try:
+            os.listdir(_TRACEFS)
+        except PermissionError:
+            raise Forbidden("tracefs cannot be read", "only root may open it", "run as root") from None
+        raise Missing("tracefs is not mounted", f"{_TRACEFS} is empty", f"sudo {_MOUNT}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class SnapshotHost:
+    """A recorded machine: a zip, or a folder with the same layout."""
+
+    live = False
+
+    def __init__(self, where: str | Path) -> None:
+        self.label = str(where)
+        self.notes: list[str] = []
+        path = Path(where)
+        if path.is_dir():
+            self._files: _Folder | _Zip = _Folder(path)
+        else:
+            self._files = _Zip(path, self.notes)
+
+    def read(self, path: str) -> bytes:
+        """The whole file."""
+        return self._files.read(path.strip("/"))
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted."""
+        return self._files.names(path.strip("/"))
+
+    def exists(self, path: str) -> bool:
+        """True when the snapshot holds this file or folder."""
+        return self._files.exists(path.strip("/"))
+
+    def run(self, *command: str) -> bytes:
+        """What the tool printed when the snapshot was taken."""
+        if command not in TOOL_FILES:
+            msg = f"not a read-only tool of a host: {command}"
+            raise ValueError(msg)
+        output = self._files.read(f"tools/{TOOL_FILES[command]}")
+        if not output:
+            raise Missing(f"`{' '.join(command)}` printed nothing on this host")
+        return output
+
+    @property
+    def tracefs(self) -> str:
+        """Where the snapshot keeps tracefs."""
+        for path in (_TRACEFS, _OLD_TRACEFS):
+            if self.exists(path):
+                return path
+        raise Missing("the snapshot has no tracefs", f"no {_TRACEFS} in {self.label}")
+
+    def close(self) -> None:
+        """Close the zip."""
+        self._files.close()
+
+
+def _too_large(name: str) -> Damaged:
+    return Damaged(f"/{name} is too large", f"over {MAX_BYTES >> 20} MiB")
+
+
+class _Folder:
+    """A snapshot in a folder. Links that lead out of it are treated as not there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def _path(self, name: str) -> Path:
+        try:
+            path = (self._root / name).resolve()
+        except (RuntimeError, ValueError) as error:  # links in a circle, a NUL in the name
+            raise Damaged(f"/{name} cannot be read", str(error)) from None
+        if not path.is_relative_to(self._root):
+            raise Missing(f"/{name} is not in the snapshot", "it leads out of the folder")
+        return path
+
+    def read(self, name: str) -> bytes:
+        try:
+            path = self._path(name)
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a FIFO would never answer
+                raise Damaged(f"/{name} cannot be read", "it is not a regular file")
+            if status.st_size > MAX_BYTES:
+                raise _too_large(name)
+            return path.read_bytes()
+        except OSError as error:
+            raise _from_oserror(error, f"/{name}") from None
+
+    def names(self, name: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self._path(name)))
+        except OSError as error:
+            raise _from_oserror(error, f"/{name}") from None
+
+    def exists(self, name: str) -> bool:
+        try:
+            return self._path(name).exists()
+        except (OSError, TraceScopeError):
+            return False
+
+    def close(self) -> None:
+        pass
+
+
+# What zipfile raises on wrong bytes; a RuntimeError is an encrypted file, a NotImplementedError an unknown method.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+
+
+class _Zip:
+    """A snapshot in a zip, read in place."""
+
+    def __init__(self, path: Path, notes: list[str]) -> None:
+        self._lock = threading.Lock()
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise Damaged(f"{path} is not a snapshot", "neither a zip nor a folder")
+            self._zip = zipfile.ZipFile(path)
+        except OSError as error:
+            raise _from_oserror(error, str(path)) from None
+        except _ZIP_ERRORS as error:
+            raise Damaged(f"{path} is not a snapshot", str(error), _TAKE_AGAIN) from None
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        self._folders: dict[str, set[str]] = {"": set()}
+        odd = [info.filename for info in self._zip.infolist() if not self._add(info)]
+        if odd:
+            notes.append(f"{len(odd)} names in the zip are not paths in a host and are ignored: {odd[0][:80]!r}…")
+        if not self._infos:
+            self._zip.close()
+            raise Damaged(f"{path} is not a snapshot", "the zip holds no file that can be used", _TAKE_AGAIN)
+
+    def _add(self, info: zipfile.ZipInfo) -> bool:
+        name = info.filename
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\\" in name or not 0 < len(parts) <= _MAX_DEPTH:
+            return False
+        if info.is_dir():
+            self._folders.setdefault("/".join(parts), set())
+        else:
+            self._infos["/".join(parts)] = info
+        for depth, part in enumerate(parts):
+            self._folders.setdefault("/".join(parts[:depth]), set()).add(part)
+        return True
+
+    def read(self, name: str) -> bytes:
+        info = self._infos.get(name)
+        if info is None:
+            raise Missing(f"/{name} is not in the snapshot")
+        # The size is the zip's own claim, but zipfile hands over no more than that, whatever follows.
+        if info.file_size > MAX_BYTES:
+            raise _too_large(name)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Damaged(f"/{name} cannot be unpacked", "it is packed in another way than deflate")
+        try:
+            with self._lock, self._zip.open(info) as file:
+                return file.read()
+        except _ZIP_ERRORS as error:
+            raise Damaged(f"/{name} cannot be unpacked", str(error) or type(error).__name__) from None
+
+    def names(self, name: str) -> list[str]:
+        if name not in self._folders:
+            raise Missing(f"/{name} is not in the snapshot")
+        return sorted(self._folders[name])
+
+    def exists(self, name: str) -> bool:
+        return name in self._infos or name in self._folders
+
+    def close(self) -> None:
+        self._zip.close()

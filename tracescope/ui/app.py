@@ -1,0 +1,241 @@
+"""The application: wires sources, sessions and screens. No widget is changed outside of an `@on` handler or an action."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import App
+from textual.binding import BindingType
+from textual.content import Content
+from textual.worker import get_current_worker
+
+from tracescope.errors import TraceScopeError
+from tracescope.host import Host
+from tracescope.model import EventFormat, SourceReport
+from tracescope.ui import keys, messages
+from tracescope.ui.attachable import EXECVE, formats_of
+from tracescope.ui.commands import Commands
+from tracescope.ui.config import Config, read_config
+from tracescope.ui.feed import Feed, probes_of
+from tracescope.ui.look import THEME, amount
+from tracescope.ui.screens.browser import BrowserScreen
+from tracescope.ui.screens.help import HelpScreen
+from tracescope.ui.screens.live import LiveScreen
+from tracescope.ui.screens.refusal import RefusalScreen
+from tracescope.ui.screens.sources import SourcesScreen
+from tracescope.ui.widgets.session_bar import session_words
+from tracescope.ui.widgets.status import StatusLine
+from tracescope.ui.widgets.table import ProbeTable
+
+if TYPE_CHECKING:
+    from tracescope.attach.session import Session
+    from tracescope.catalog.store import Catalog
+
+__all__ = ("TraceScope", "run")
+
+_TICK = 1 / 12
+"""Seconds between two looks at the sessions' rings."""
+
+Report = Callable[[SourceReport], None]
+Ready = Callable[["Catalog"], None]
+Read = Callable[[Host, Report, Ready, Callable[[], bool]], object]
+Open = Callable[[Host, Sequence[EventFormat]], "Session"]
+
+
+class TraceScope(App[int], inherit_bindings=False):
+    """The TUI. `read` and `open_session` are the doors to the sources and to the kernel."""
+
+    TITLE = "TraceScope"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.APP)
+    COMMANDS = App.COMMANDS | {Commands}
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (200, "-huge")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    COMMAND_PALETTE_DISPLAY = "^p"
+
+    def __init__(self, host: Host, *, read: Read, open_session: Open, config: Config = Config(), problem: TraceScopeError | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.feed = Feed(self.config.live_rows)
+        self._host = host
+        self._read = read
+        self._open = open_session
+        self._problem = problem
+        self._catalog: Catalog | None = None
+        self._reports: dict[str, SourceReport] = {}
+        self._browser = BrowserScreen(host)
+        self._live: LiveScreen | None = None
+        self._states: dict[Session, str] = {}
+
+    def get_default_screen(self) -> BrowserScreen:
+        """The browser is the lowest screen."""
+        return self._browser
+
+    def on_mount(self) -> None:
+        """Settings, then the sources."""
+        self.register_theme(THEME)
+        self.theme = self.config.theme if self.config.theme in self.available_themes else THEME.name
+        self.set_keymap(self.config.keys)
+        if self._problem is not None:
+            self.notify(str(self._problem), severity="warning", markup=False)
+        self.set_interval(_TICK, self._tick)
+        self.call_after_refresh(self._read_sources)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.exit)
+
+    # The sources
+
+    @work(thread=True, exit_on_error=True)
+    def _read_sources(self) -> None:
+        self._read(
+            self._host,
+            lambda report: self.post_message(messages.SourceChanged(report)),
+            lambda catalog: self.post_message(messages.CatalogReady(catalog)),
+            lambda: get_current_worker().is_cancelled,
+        )
+
+    @on(messages.SourceChanged)
+    def _show_source(self, event: messages.SourceChanged) -> None:
+        self._reports[event.report.name] = event.report
+        for screen in self.screen_stack:
+            if isinstance(screen, SourcesScreen):
+                screen.show_sources(self._reports.values())
+            for status in screen.query(StatusLine):
+                status.show_sources(self._reports.values())
+
+    @on(messages.CatalogReady)
+    def _show_catalog(self, event: messages.CatalogReady) -> None:
+        self._catalog = event.catalog
+        self._browser.show_catalog(event.catalog)
+
+    # The sessions
+
+    @on(messages.AttachWanted)
+    def _start_sessions(self, event: messages.AttachWanted) -> None:
+        """Open a session for what is not attached yet, and show its events."""
+        try:
+            probes = [probe for probe in event.probes if probe not in self.feed.probes]
+            if probes:
+                self._open_session(formats_of(self._host, self._catalog, probes))
+        except TraceScopeError as error:
+            self.push_screen(RefusalScreen(error))
+        else:
+            self.action_live()
+
+    @work(thread=True, group="sessions")
+    def _open_session(self, formats: Sequence[EventFormat]) -> None:
+        try:
+            session = self._open(self._host, formats)
+        except TraceScopeError as error:
+            self.post_message(messages.SessionFailed(error))
+        else:
+            session.start()
+            self.post_message(messages.SessionOpened(session))
+
+    @on(messages.SessionOpened)
+    def _add_session(self, event: messages.SessionOpened) -> None:
+        self.feed.add(event.session)
+        self._tick()
+
+    @on(messages.SessionFailed)
+    def _session_failed(self, event: messages.SessionFailed) -> None:
+        self.push_screen(RefusalScreen(event.error))
+
+    @on(messages.DetachWanted)
+    def _stop_session(self, event: messages.DetachWanted) -> None:
+        session = self.feed.session_of(event.probe)
+        if session is not None:
+            self.run_worker(session.stop, thread=True, group="sessions")
+
+    def _tick(self) -> None:
+        """Pull records, follow the sessions' lives, and draw what changed on the screens that show it."""
+        self.feed.pull()
+        for session in list(self.feed.sessions):
+            if session.state != self._states.get(session):
+                self._states[session] = session.state
+                self._session_changed(session)
+        if self._live in self.screen_stack and self._live is not None:
+            self._live.update_events()
+        self._show_status()
+
+    def _session_changed(self, session: Session) -> None:
+        """A session went on to its next state."""
+        if session.state == "run":
+            for probe, error in session.failed:
+                self.notify(f"{probe.name}: {error}", severity="error", markup=False)
+        elif session.state in ("ended", "failed"):
+            self.feed.remove(session)
+            del self._states[session]
+            if session.error is not None:
+                self.push_screen(RefusalScreen(session.error))
+            else:
+                self.notify(f"detached {', '.join(probes_of(session))}", markup=False)
+        self._browser.query_one(ProbeTable).show_attached(self.feed.probes)
+        self.screen.refresh_bindings()
+
+    def _show_status(self) -> None:
+        status = Content("")
+        if self.feed.sessions:
+            totals = self.feed.totals()
+            status = Content.assemble(*session_words(self.feed), f"{amount(totals.events, 'event')} {self.feed.rates[-1]:,}/s")
+        for screen in self.screen_stack:
+            for line in screen.query(StatusLine):
+                line.show_session(status)
+
+    # The keys that work anywhere
+
+    def action_trace_execve(self) -> None:
+        """Attach the four execve tracepoints."""
+        self.post_message(messages.AttachWanted(EXECVE))
+
+    def action_live(self) -> None:
+        """Show the live screen."""
+        if self._live is None or self._live not in self.screen_stack:
+            self._live = LiveScreen(self._host, self.feed)
+            self.push_screen(self._live)
+        while self.screen is not self._live:
+            self.pop_screen()
+
+    def action_sources(self) -> None:
+        """Show what each source gave."""
+        self.push_screen(SourcesScreen(self._host, self._reports.values()))
+
+    def action_help(self) -> None:
+        """Show the help."""
+        self.push_screen(HelpScreen(self.config.keys))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A key that opens the screen that is open already is no key."""
+        opens = {"live": LiveScreen, "sources": SourcesScreen, "help": HelpScreen}.get(action)
+        return opens is None or not isinstance(self.screen, opens)
+
+
+def _read_all(host: Host, report: Report, ready: Ready, cancelled: Callable[[], bool]) -> object:
+    # Imported in the worker: the first paint does not wait for it.
+    from tracescope.catalog.read import read_all
+
+    return read_all(host, report, ready, cancelled)
+
+
+def _open_session(host: Host, formats: Sequence[EventFormat]) -> Session:
+    from tracescope.attach.open import open_session
+
+    return open_session(host, formats)
+
+
+def run(host: Host) -> int:
+    """Run the TUI until the user quits; the exit status. Sessions are detached however it ends."""
+    try:
+        config, problem = read_config(), None
+    except TraceScopeError as error:
+        config, problem = Config(), error
+    app = TraceScope(host, read=_read_all, open_session=_open_session, config=config, problem=problem)
+    try:
+        app.run()
+    finally:
+        app.feed.stop()
+    return app.return_code or 0

@@ -1,0 +1,89 @@
+"""What workers and widgets tell the app. Workers only post these; `@on` handlers change the widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from tracescope.model import SourceReport, SourceState
+
+if TYPE_CHECKING:
+    from tracescope.attach.session import Session
+    from tracescope.catalog.detail import Detail
+    from tracescope.catalog.store import Catalog, Row
+    from tracescope.errors import TraceScopeError
+
+__all__ = (
+    "AttachWanted",
+    "CatalogReady",
+    "DetachWanted",
+    "DetailReady",
+    "SessionFailed",
+    "SessionOpened",
+    "SourceChanged",
+)
+
+
+@dataclass
+class SourceChanged(Message):
+    """A source's state or count changed."""
+
+    report: SourceReport
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest progress of a source matters."""
+        return (
+            isinstance(message, SourceChanged)
+            and message.report.name == self.report.name
+            and message.report.state is SourceState.READING
+        )
+
+
+@dataclass
+class CatalogReady(Message):
+    """A catalog that holds more than the one before."""
+
+    catalog: Catalog
+
+    def can_replace(self, message: Message) -> bool:
+        """The newest catalog holds everything that the older ones hold."""
+        return isinstance(message, CatalogReady)
+
+
+@dataclass
+class DetailReady(Message):
+    """What is known of the row that was selected."""
+
+    row: Row
+    detail: Detail | TraceScopeError
+
+
+@dataclass
+class AttachWanted(Message):
+    """Attach these tracepoints as one session."""
+
+    probes: Sequence[str]
+
+
+@dataclass
+class DetachWanted(Message):
+    """Stop the session that holds this probe."""
+
+    probe: str
+
+
+@dataclass
+class SessionOpened(Message):
+    """A session is starting; its `state` tells how far it is."""
+
+    session: Session
+
+
+@dataclass
+class SessionFailed(Message):
+    """No session could be opened."""
+
+    error: TraceScopeError

@@ -1,0 +1,187 @@
+"""The browser: filter line, facets, probe table and the selected probe's detail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer, Input
+
+from tracescope.errors import TraceScopeError
+from tracescope.host import Host
+from tracescope.ui import keys
+from tracescope.ui.attachable import refusal
+from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady
+from tracescope.ui.screens.detail import DetailScreen
+from tracescope.ui.screens.refusal import RefusalScreen
+from tracescope.ui.widgets.detail import DetailPane
+from tracescope.ui.widgets.facets import Facets
+from tracescope.ui.widgets.filter import FilterInput, FilterLine
+from tracescope.ui.widgets.rows import RowList
+from tracescope.ui.widgets.status import StatusLine
+from tracescope.ui.widgets.table import ProbeTable
+
+if TYPE_CHECKING:
+    from tracescope.catalog.detail import Detail
+    from tracescope.catalog.store import Catalog, Row
+
+__all__ = ("BrowserScreen",)
+
+_SETTLE = 0.1
+"""Seconds without a change before the facets are counted again."""
+
+
+class BrowserScreen(Screen[None]):
+    """What can be traced here."""
+
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.BROWSER)
+    AUTO_FOCUS = "FilterInput"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__()
+        self._host = host
+        self._catalog: Catalog | None = None
+        self._detail: tuple[Row, Detail | TraceScopeError] | None = None
+        self._settle: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """The panes; the style sheet places them by the terminal's size."""
+        yield FilterLine("words, globs, kind: group: module: type:, -word excludes", id="filter")
+        with Container(id="panes"):
+            yield Facets(id="facets")
+            with Container(id="probes"):
+                yield ProbeTable(id="table")
+                yield DetailPane(id="detail")
+        yield StatusLine(self._host.label, id="status")
+        yield Footer(compact=True)
+
+    @property
+    def table(self) -> ProbeTable:
+        """The probe table."""
+        return self.query_one(ProbeTable)
+
+    @property
+    def input(self) -> FilterInput:
+        """The filter line's input."""
+        return self.query_one(FilterInput)
+
+    def show_catalog(self, catalog: Catalog) -> None:
+        """Take a fuller catalog; filter and cursor stay."""
+        self._catalog = catalog
+        self._filter()
+
+    @on(Input.Changed)
+    def _filter(self) -> None:
+        """Show what the filter line says, at once; the facets when the typing pauses."""
+        if self._catalog is None:
+            return
+        view = self._catalog.view(self.input.value, self.table.view)
+        self.table.show_view(view)
+        self.query_one(FilterLine).show_hits(f"{len(view):,} ")
+        if self._settle is not None:
+            self._settle.stop()
+        self._settle = self.set_timer(_SETTLE, self._count_facets)
+
+    def _count_facets(self) -> None:
+        facets = self.query_one(Facets)
+        if facets.display and self.table.view is not None:
+            facets.show_counts(self.table.view.facets(), self.input.value)
+
+    @on(Facets.Toggled)
+    def _toggle_term(self, event: Facets.Toggled) -> None:
+        from tracescope.catalog.query import toggle
+
+        self.input.value = toggle(self.input.value, event.key, event.value)
+
+    @on(FilterInput.Left)
+    def _leave_filter(self) -> None:
+        self.table.focus()
+
+    @on(RowList.Moved, "#table")
+    def _select(self) -> None:
+        row = self.table.selected
+        if row is None:
+            self._detail = None
+            self.query_one(DetailPane).show(None)
+        elif self._catalog is not None:
+            self._describe(self._catalog, row)
+
+    @work(thread=True, exclusive=True, group="detail")
+    def _describe(self, catalog: Catalog, row: Row) -> None:
+        from tracescope.catalog.detail import describe
+
+        try:
+            detail: Detail | TraceScopeError = describe(catalog, row)
+        except TraceScopeError as error:
+            detail = error
+        self.post_message(DetailReady(row, detail))
+
+    @on(DetailReady)
+    def _show_detail(self, event: DetailReady) -> None:
+        selected = self.table.selected
+        if selected is not None and selected.key == event.row.key:
+            self._detail = (event.row, event.detail)
+            self.query_one(DetailPane).show(event.detail)
+
+    @on(RowList.Chosen, "#table")
+    def _open_detail(self) -> None:
+        if self._detail is not None:
+            row, detail = self._detail
+            self.app.push_screen(DetailScreen(row.probe, detail))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that act on a row need one; the filter key goes where the focus is not."""
+        if action in ("attach", "copy"):
+            return self.is_mounted and self.table.row_count > 0 and not self._typing
+        if action == "filter":
+            return not self._typing
+        return True
+
+    @property
+    def _typing(self) -> bool:
+        return isinstance(self.focused, FilterInput)
+
+    def action_attach(self) -> None:
+        """Attach the selected tracepoint, or detach it; say why before anything happens."""
+        row = self.table.selected
+        if row is None or self._catalog is None:
+            return
+        if row.probe in self.table.attached:
+            self.post_message(DetachWanted(row.probe))
+        elif (error := refusal(self._host, self._catalog, row)) is not None:
+            self.app.push_screen(RefusalScreen(error))
+        else:
+            self.post_message(AttachWanted([row.probe]))
+
+    def action_filter(self) -> None:
+        """Go to the filter line."""
+        self.input.focus()
+
+    def action_back(self) -> None:
+        """From the table or the facets to the filter line."""
+        self.input.focus()
+
+    def action_toggle_facets(self) -> None:
+        """Show or hide the facets."""
+        facets = self.query_one(Facets)
+        facets.display = not facets.display
+        self._count_facets()
+        if facets.display:
+            facets.focus()
+
+    def action_toggle_detail(self) -> None:
+        """Show or hide the detail pane."""
+        pane = self.query_one(DetailPane)
+        pane.display = not pane.display
+
+    def action_copy(self) -> None:
+        """Copy the probe's full name."""
+        row = self.table.selected
+        if row is not None:
+            self.app.copy_to_clipboard(row.probe)
+            self.notify(f"copied {row.probe}", markup=False)

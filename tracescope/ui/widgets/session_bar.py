@@ -1,0 +1,55 @@
+"""The head of the live screen: what is attached, how many events each probe gave, lost events, and the rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Sparkline, Static
+
+from tracescope.printable import printable
+from tracescope.ui.feed import Feed
+from tracescope.ui.look import amount
+
+__all__ = ("SessionBar", "session_words")
+
+
+class SessionBar(Horizontal):
+    """One text and a sparkline of the last minute."""
+
+    def __init__(self, feed: Feed, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._feed = feed
+        self._text = Static("", id="session-words", markup=False)
+        self._rate = Sparkline(list(feed.rates), id="rate")
+
+    def compose(self) -> ComposeResult:
+        """Words left, rate right."""
+        yield self._text
+        yield self._rate
+
+    def update_counts(self) -> None:
+        """Take the feed's newest numbers."""
+        self._text.update(Content.assemble(*self._words()))
+        self._rate.data = list(self._feed.rates)
+
+    def _words(self) -> Iterator[Content | str | tuple[str, str]]:
+        totals = self._feed.totals()
+        yield from session_words(self._feed)
+        yield f"{amount(totals.events, 'event')}  "
+        yield f"{totals.lost:,} lost", "bold $text-error" if totals.lost else "dim"
+        yield f"  {self._feed.rates[-1]:,}/s\n"
+        if not totals.per_probe:
+            yield "nothing is attached: a on a tracepoint in the browser, or e for execve", "dim"
+        for probe, count in totals.per_probe.items():
+            yield printable(probe.rpartition(":")[2]), "$text-success"
+            yield f" {count:,}  "
+
+
+def session_words(feed: Feed) -> Iterator[tuple[str, str]]:
+    """Each session's state, the failed ones in red; nothing when none is there."""
+    for state in dict.fromkeys(str(session.state) for session in feed.sessions):
+        yield f"● {state}", "$text-success" if state == "run" else "$text-warning"
+        yield "  ", ""
