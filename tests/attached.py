@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tracescope.attach.events import Event
 from tracescope.attach.launch import launch
@@ -60,13 +61,16 @@ def run_python(source: str, *events: str, arguments: Sequence[str] = ()) -> tupl
     return [event for event in found if event not in own[:1]], counts, pid
 
 
-def our_programs(pid: int | None = None) -> set[int]:
-    """The ids of the loaded BPF programs that are TraceScope's, of one process or of all."""
+def programs_of(pid: int) -> set[int]:
+    """The ids of the BPF programs that a process holds."""
+    infos = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir() if path.exists()]
+    return {int(line.split()[1]) for info in infos for line in info.splitlines() if line.startswith("prog_id:")}
+
+
+def loaded_programs() -> set[int]:
+    """The ids of all BPF programs in the kernel, as bpftool sees them."""
     shown = subprocess.run(["bpftool", "prog", "show", "-j"], capture_output=True, check=True, text=True).stdout
-    programs = [row for row in json.loads(shown) if row.get("name", "").startswith("ts_")]
-    if pid is not None:
-        programs = [row for row in programs if pid in {holder["pid"] for holder in row.get("pids", ())}]
-    return {row["id"] for row in programs}
+    return {row["id"] for row in json.loads(shown)}
 
 
 def held_programs() -> list[str]:

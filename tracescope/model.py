@@ -117,13 +117,6 @@ class Field:
             return f"{self.full_type} {self.name}"
         return f"{self.type} {self.name}[{self.array}]"
 
-    @property
-    def declaration(self) -> str:
-        """Type and name as the kernel declares them and bpftrace lists them: `char comm[16]`, `__data_loc char[] name`."""
-        if self.array is None or self.location:
-            return f"{self.full_type} {self.name}"
-        return f"{self.type} {self.name}[{self.array}]"
-
 
 @dataclass(frozen=True, slots=True)
 class FlagTable:
@@ -212,19 +205,15 @@ class Reason(StrEnum):
     INLINED = "inlined"
     NO_BTF = "no-btf"
     NO_KPROBES = "no-kprobes"
-    NO_FTRACE = "no-ftrace"
     LOCKDOWN = "lockdown"
     FTRACE_FORBIDDEN = "ftrace-forbidden"
     FTRACE_ABSENT = "ftrace-absent"
     BLACKLIST_UNREAD = "blacklist-unread"
     DANGEROUS = "dangerous"
     FTRACE_GROUP = "ftrace-group"
-    NO_EVENT_ID = "no-event-id"
-    NEEDS_ROOT = "needs-root"
-    NO_BPF = "no-bpf"
-    NO_PMU = "no-pmu"
-    NO_UPROBES = "no-uprobes"
     VARIADIC = "variadic"
+    MANY_ARGUMENTS = "many-arguments"
+    TOO_MANY_ARGUMENTS = "too-many-arguments"
     DISAGREE = "sources-disagree"
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
-
 from attached import EXEC, EXEC_EXIT, attached, decoded, format_of, run_python, run_traced
+
 from tracescope.attach import open as opening
 from tracescope.attach.events import event_json, event_words
 from tracescope.attach.plan import Filters, plan
@@ -92,8 +93,14 @@ for name in ("/no/such/program", "/etc/passwd", "/"):
     found, _, pid = run_python(source, EXEC, EXEC_EXIT)
     calls = [event for event in found if event.probe.endswith("enter_execve")]
     returns = [event for event in found if event.probe.endswith("exit_execve")][1:]
-    assert [event.args["argv"] for event in calls] == [[n, "argument"] for n in ("/no/such/program", "/etc/passwd", "/")]
-    assert [(event.ret, event_json(event)["errno"]) for event in returns] == [(-2, "ENOENT"), (-13, "EACCES"), (-13, "EACCES")]
+    assert [event.args["argv"] for event in calls] == [
+        [n, "argument"] for n in ("/no/such/program", "/etc/passwd", "/")
+    ]
+    assert [(event.ret, event_json(event)["errno"]) for event in returns] == [
+        (-2, "ENOENT"),
+        (-13, "EACCES"),
+        (-13, "EACCES"),
+    ]
     assert {event.pid for event in found} == {pid}
     assert [event.probe[-12:] for event in found[1:]] == ["enter_execve", "_exit_execve"] * 3
 
@@ -141,7 +148,9 @@ def test_pages_that_were_never_touched_are_read_when_the_kernel_has_them(kind):
 
 def test_without_the_prepare_event_the_new_programs_stack_tells_the_arguments(monkeypatch):
     # As on kernels before 6.10, which have no sched_prepare_exec.
-    monkeypatch.setattr("tracescope.attach.open.HELPER_EVENTS", [e for e in opening.HELPER_EVENTS if "prepare" not in e])
+    monkeypatch.setattr(
+        "tracescope.attach.open.HELPER_EVENTS", [e for e in opening.HELPER_EVENTS if "prepare" not in e]
+    )
     for kind in ("strings", "array", "at"):
         found, _, _ = run_python(COLD, EXEC, EXECAT, arguments=[TRUE, kind])
         (call,) = found
@@ -155,7 +164,9 @@ def test_a_script_run_from_cold_pages_keeps_what_was_asked_for(tmp_path, monkeyp
     found, _, _ = run_python(COLD, EXEC, arguments=[str(script), "strings"])
     assert found[0].args["filename"] == str(script)
     assert found[0].args["argv"] == ["cold zero", "", "cold two"]
-    monkeypatch.setattr("tracescope.attach.open.HELPER_EVENTS", [e for e in opening.HELPER_EVENTS if "prepare" not in e])
+    monkeypatch.setattr(
+        "tracescope.attach.open.HELPER_EVENTS", [e for e in opening.HELPER_EVENTS if "prepare" not in e]
+    )
     found, _, _ = run_python(COLD, EXEC, arguments=[str(script), "strings"])
     # The kernel put the interpreter in the place of argv[0], which is gone: it is not made up.
     assert found[0].args["filename"] == str(script)
@@ -221,8 +232,6 @@ import subprocess, time
 while True:
     subprocess.run(["/bin/true", "stranger"])
 """
-    import subprocess
-
     stranger = subprocess.Popen([sys.executable, "-c", child])
     try:
         found, _, pid = run_python(source, EXEC)
@@ -238,16 +247,14 @@ while True:
 
 
 def test_a_tree_that_runs_already_is_followed_with_its_descendants():
-    import subprocess
-
     source = """
 import subprocess, sys
-inner = "import sys, subprocess; sys.stdin.read(1); subprocess.run(['/bin/true', 'grandchild'])"
+inner = "import sys, subprocess; print(flush=True); sys.stdin.read(1); subprocess.run(['/bin/true', 'grandchild'])"
 subprocess.run([sys.executable, "-c", inner])
 """
-    with subprocess.Popen([sys.executable, "-c", source], stdin=subprocess.PIPE) as running:
-        while not open(f"/proc/{running.pid}/task/{running.pid}/children").read().split():
-            os.sched_yield()
+    command = [sys.executable, "-c", source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        running.stdout.readline()
         with attached(EXEC, filters=Filters(tree=(running.pid,))) as session:
             running.communicate(b"x")
             session.stop()

@@ -192,7 +192,7 @@ def read_memory(
 
 
 def make_app(
-    host: MemoryHost | None = None, *, config: Config = Config(), fails: TraceScopeError | None = None
+    host: MemoryHost | None = None, *, config: Config | None = None, fails: TraceScopeError | None = None
 ) -> tuple[TraceScope, list[FakeSession]]:
     """An app on a host in memory, and the list of the sessions that it opens."""
     sessions: list[FakeSession] = []

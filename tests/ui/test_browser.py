@@ -194,7 +194,7 @@ async def test_a_host_with_nothing_says_so_and_stands():
     app, _ = make_app(host)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert "absent tracefs, " in screen_text(app)
+        assert "absent kallsyms, " in screen_text(app)
         await pilot.press("down", "enter", "s")
         await settle(pilot)
         assert "No such file or directory" in screen_text(app)

@@ -86,7 +86,7 @@ async def test_execve_attaches_only_what_is_not_attached_yet():
 
 
 async def test_a_failed_start_says_what_why_and_the_log():
-    app, sessions = make_app(fails=AttachError("no program", "the verifier said no", "ask it", log="insn 7: [red]bad"))
+    app, _ = make_app(fails=AttachError("no program", "the verifier said no", "ask it", log="insn 7: [red]bad"))
     async with app.run_test(size=(160, 50)) as pilot:
         await settle(pilot)
         await pilot.press("down", "e")
@@ -186,7 +186,9 @@ async def test_an_event_opens_with_one_argument_a_line():
     app, sessions = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await live(pilot, sessions)
-        sessions[0].put(event(args={"filename": "/bin/echo", "argv": ["echo", "", None], "x": {"raw": "0x00ff"}}, ret=-2))
+        sessions[0].put(
+            event(args={"filename": "/bin/echo", "argv": ["echo", "", None], "x": {"raw": "0x00ff"}}, ret=-2)
+        )
         await tick(pilot)
         await pilot.press("enter")
         text = screen_text(app)

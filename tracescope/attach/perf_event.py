@@ -23,7 +23,7 @@ _WHY = {
         "the program reads past the end of this event's record",
         "the format changed: start TraceScope again",
     ),
-    errno.ENOENT: ("no event has this id any more; its module may have been unloaded", "start TraceScope again"),
+    errno.ENOENT: ("no event has this id any more: its module may be unloaded", "start TraceScope again"),
     errno.EBUSY: ("another tool holds this event for itself", "stop the other tracer"),
     errno.EINVAL: ("the kernel takes no program on this event", ""),
     errno.E2BIG: ("64 programs hang on this event already", "stop the other tracers"),
@@ -35,14 +35,19 @@ _WHY = {
 
 def attach_tracepoint(format_: EventFormat, program: int) -> int:
     """The perf event's file descriptor: the program runs until it is closed. Raises AttachError."""
-    event = -1
     try:
         event = kernel.open_tracepoint(format_.id)
+    except OSError as error:
+        # An id that no event has: the kernel's answer is EINVAL or ENOENT, by its version.
+        raise _error(format_, errno.ENOENT if error.errno == errno.EINVAL else error.errno) from error
+    try:
         kernel.enable_tracepoint(event, program)
     except OSError as error:
-        if event >= 0:
-            os.close(event)
-        code = error.errno or 0
-        why, fix = _WHY.get(code, (os.strerror(code), ""))
-        raise AttachError(f"{format_.probe} cannot be attached", why, fix) from error
+        os.close(event)
+        raise _error(format_, error.errno) from error
     return event
+
+
+def _error(format_: EventFormat, code: int | None) -> AttachError:
+    why, fix = _WHY.get(code or 0, (os.strerror(code or 0), ""))
+    return AttachError(f"{format_.probe} cannot be attached", why, fix)

@@ -62,7 +62,7 @@ def _events(formats: Iterable[EventFormat], facts: Fact) -> Iterator[Entry]:
 
 def _tracepoints(gathered: Gathered, events: list[EventFormat], perf_names: set[str]) -> Iterator[Entry]:
     listed = gathered.listing.probes if gathered.listing else {}
-    for entry in _events(events, Fact.IN_TRACEFS | Fact.ATTACHABLE):
+    for entry in _events(events, Fact.IN_TRACEFS):
         full = f"{entry.group}:{entry.name}"
         facts = entry.facts
         if full in perf_names:
@@ -75,22 +75,18 @@ def _tracepoints(gathered: Gathered, events: list[EventFormat], perf_names: set[
 def _raw_tracepoints(gathered: Gathered, events: list[EventFormat]) -> Iterator[Entry]:
     """Every raw tracepoint has an iterator function in the kernel (include/linux/tracepoint.h, __DEFINE_TRACE)."""
     groups = {event.name: event.group for event in events if event.group != "syscalls"}
-    names = set()
-    facts = Fact.ATTACHABLE
-    if gathered.symbols is not None:
-        # The `__pfx_` copies do not begin with it.
-        names = {name.removeprefix(_TRACEITER) for name in gathered.symbols.names if name.startswith(_TRACEITER)}
-        facts |= Fact.IN_KALLSYMS
-    if not names:
-        names, facts = set(groups), Fact.ATTACHABLE
-    for name in sorted(names):
+    symbols = gathered.symbols.names if gathered.symbols is not None else ()
+    # The `__pfx_` copies do not begin with it.
+    names = {name.removeprefix(_TRACEITER) for name in symbols if name.startswith(_TRACEITER)}
+    facts = Fact.IN_KALLSYMS if names else Fact(0)
+    for name in sorted(names or groups):
         yield Entry(name, groups.get(name, ""), facts | Fact.IN_TRACEFS if name in groups else facts)
 
 
 def _perf_events(gathered: Gathered, kind: ProbeKind) -> Iterator[Entry]:
     listed = gathered.listing.probes if gathered.listing else {}
     for name in sorted({event.name for event in gathered.perf if event.kind == kind}):
-        facts = Fact.IN_PERF | Fact.ATTACHABLE
+        facts = Fact.IN_PERF
         if f"{kind}:{name}" in listed or f"{kind}:{name}:" in listed:
             facts |= Fact.IN_BPFTRACE
         yield Entry(name, "", facts)

@@ -24,7 +24,7 @@ from tracescope.model import (
 )
 from tracescope.sources.nm import SymbolClass, classify
 
-__all__ = ("Detail", "arguments", "describe", "has_probe", "listed_arguments", "sources_of")
+__all__ = ("Detail", "arguments", "describe", "has_probe", "listed_arguments", "signature_of", "sources_of")
 
 _SOURCES = (
     (Fact.IN_TRACEFS, "tracefs"),
@@ -81,7 +81,7 @@ def describe(catalog: Catalog, row: Row) -> Detail:
         sources=sources_of(row.kind, facts),
         stability=None if row.kind in (FORMAT, SYMBOL) else stability(ProbeKind(row.kind), row.name),
         symbol=symbol,
-        symbol_class=classify(symbol.type, symbol.module) if symbol else None,
+        symbol_class=classify(symbol.type, symbol.module, exported=bool(facts & Fact.EXPORTED)) if symbol else None,
         exported=_exported(catalog, facts, symbol),
         event=event,
         tables=_tables(event),

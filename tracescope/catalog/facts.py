@@ -39,8 +39,12 @@ class Fact(IntFlag):
     IN_BPFTRACE = 1 << 17
     """bpftrace lists the tracepoint, or the function as a kprobe."""
     IN_BPFTRACE_FENTRY = 1 << 18
-    ATTACHABLE = 1 << 19
-    """The event has an id (a tracepoint), or numbers for perf_event_open."""
+    VARIADIC = 1 << 19
+    """The prototype ends with `...`."""
+    MANY_ARGUMENTS = 1 << 20
+    """More parameters than x86 passes in registers (6)."""
+    TOO_MANY_ARGUMENTS = 1 << 21
+    """More than 12: MAX_BPF_FUNC_ARGS of include/linux/bpf.h."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ Whole columns at a time: 122,000 rows are joined in about a tenth of a second, a
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress, repeat
 from operator import contains, or_
+from typing import TYPE_CHECKING
 
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.gathered import Gathered
@@ -17,7 +19,10 @@ from tracescope.catalog.store import Entry
 from tracescope.sources.kallsyms import SymbolTable, is_marker, suffix_of
 from tracescope.sources.nm import TEXT_LETTERS
 
-__all__ = ("SymbolFacts", "join_functions")
+if TYPE_CHECKING:
+    from tracescope.sources.btf import Btf
+
+__all__ = ("Joined", "SymbolFacts", "join_functions")
 
 # Modules under which kallsyms shows code that the kernel writes at run time (kernel/kallsyms.c, get_ksymbol_bpf and others).
 _GENERATED = frozenset(("bpf", "__builtin__ftrace", "__builtin__kprobes"))
@@ -38,6 +43,11 @@ _DANGEROUS_PREFIX = "rcu_"
 
 # Facts that hold for a name wherever it is: bpftrace and the blacklist name no modules.
 _SHARED = int(Fact.BLACKLISTED | Fact.IN_BPFTRACE | Fact.AMBIGUOUS)
+
+# Parameters that fentry takes on every kernel (arch/x86/net/bpf_jit_comp.c), and on any: MAX_BPF_FUNC_ARGS of bpf.h.
+_REGISTERS = 6
+_MAX_ARGUMENTS = 12
+
 _IS_FUNCTION = int(Fact.IN_FTRACE | Fact.BTF)
 _NO_PROBES = int(Fact.PADDING | Fact.BOUNDARY)
 
@@ -51,6 +61,7 @@ class SymbolFacts:
         self.order = sorted(range(len(symbols)), key=names.__getitem__)
         """The rows by name."""
         self.duplicates = symbols.duplicates()
+        self.ambiguous = self._ambiguous()
         self.exported = symbols.exported()
         letters = {letter: _letter_fact(letter) for letter in set(symbols.types)}
         self.facts = list(map(letters.__getitem__, symbols.types))
@@ -62,6 +73,12 @@ class SymbolFacts:
         """What words are searched in: lower-case, `module:name` for modules."""
         self._add_names()
         self._add_ranges()
+
+    def _ambiguous(self) -> set[str]:
+        """Names of more than one symbol, one of them code: the kernel counts data too (trace_kprobe.c count_symbols)."""
+        names, types = self.symbols.names, self.symbols.types
+        several = {name for name, count in Counter(names).items() if count > 1}
+        return several.intersection(compress(names, map(TEXT_LETTERS.__contains__, types)))
 
     def _later_twins(self) -> frozenset[int]:
         """Text rows whose name and module an earlier text row has: one function, one set of probes."""
@@ -181,7 +198,9 @@ def join_functions(gathered: Gathered) -> Joined:
 def _known(gathered: Gathered) -> _Known:
     known = _Known()
     for module, btf in gathered.btf.items():
-        known.add(btf.functions(), Fact.BTF, "" if module == "vmlinux" else module)
+        group = "" if module == "vmlinux" else module
+        known.add(btf.functions(), Fact.BTF, group)
+        _know_prototypes(btf, known, group)
     if gathered.functions is not None:
         known.add(gathered.functions.core, Fact.IN_FTRACE)
         for module, names in gathered.functions.modules.items():
@@ -192,10 +211,19 @@ def _known(gathered: Gathered) -> _Known:
     if gathered.listing is not None:
         _know_listing(gathered.listing.probes, known)
     if gathered.symbol_facts is not None:
-        known.add(gathered.symbol_facts.duplicates, Fact.AMBIGUOUS)
+        known.add(gathered.symbol_facts.ambiguous, Fact.AMBIGUOUS)
         for name, module in gathered.symbol_facts.exported.items():
             known.add((name,), Fact.EXPORTED, module)
     return known
+
+
+def _know_prototypes(btf: Btf, known: _Known, module: str) -> None:
+    """The prototypes that fentry may be refused for."""
+    for name, count, variadic in btf.long_prototypes(_REGISTERS):
+        if variadic:
+            known.add((name,), Fact.VARIADIC, module)
+        if count > _REGISTERS:
+            known.add((name,), Fact.MANY_ARGUMENTS if count <= _MAX_ARGUMENTS else Fact.TOO_MANY_ARGUMENTS, module)
 
 
 def _know_listing(probes: Iterable[str], known: _Known) -> None:

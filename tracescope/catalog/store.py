@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracescope.sources.kallsyms import SymbolTable
     from tracescope.sources.perf import PerfEvent
 
-__all__ = ("FORMAT", "KIND_ORDER", "SYMBOL", "Catalog", "Entry", "Row", "Section")
+__all__ = ("FORMAT", "FUNCTION_KINDS", "KIND_ORDER", "SYMBOL", "Catalog", "Entry", "Knowledge", "Row", "Section")
 
 SYMBOL = "symbol"
 """The kind of a row that is a kallsyms symbol and no probe."""

@@ -30,7 +30,6 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "probe a caller, or a tracepoint in it",
     ),
     Reason.NO_KPROBES: ("This kernel is built without kprobes (CONFIG_KPROBES is off)", "take a tracepoint"),
-    Reason.NO_FTRACE: ("This kernel is built without a function tracer (CONFIG_DYNAMIC_FTRACE is off)", "take a kprobe or a tracepoint"),
     Reason.LOCKDOWN: (
         "The kernel is locked down (confidentiality): it refuses kprobes and the reading of kernel memory",
         "boot with lockdown=integrity or none",
@@ -48,7 +47,7 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "probe a caller or a callee, or a tracepoint",
     ),
     Reason.AMBIGUOUS: (
-        "Several functions have this name: the kernel refuses it (before 6.7 and its stable copies it took the first)",
+        "Several symbols have this name: the kernel refuses it (before 6.7 and its stable copies it took the first)",
         "probe an address: perf probe, or bpftrace's kprobe:ADDRESS",
     ),
     Reason.SUFFIXED: (
@@ -74,13 +73,13 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "The format of a record that the function tracers write; there is no event behind it",
         "use the tracer through /sys/kernel/tracing/current_tracer",
     ),
-    Reason.NO_EVENT_ID: ("The event has no id, so perf_event_open cannot take it", "use it through tracefs"),
-    Reason.NO_PMU: ("This host does not offer the event (no such performance counter here)", "take a software event"),
     Reason.DISAGREE: ("The sources disagree: one lists this probe, another does not", "see the sources below"),
-    Reason.NEEDS_ROOT: ("Attaching needs root, or CAP_BPF and CAP_PERFMON", "run as root"),
-    Reason.NO_BPF: ("This kernel has no BPF (CONFIG_BPF_SYSCALL is off)", "use tracefs"),
-    Reason.NO_UPROBES: ("This kernel is built without uprobes (CONFIG_UPROBE_EVENTS is off)", ""),
-    Reason.VARIADIC: ("The function takes a variable number of arguments, which fentry cannot attach to", "take a kprobe"),
+    Reason.VARIADIC: ("The function takes a variable number of arguments: the kernel refuses fentry on it", "take a kprobe"),
+    Reason.MANY_ARGUMENTS: (
+        "More than six arguments: x86 kernels before 6.6 refuse fentry here, later ones take up to twelve",
+        "try it, or take a kprobe",
+    ),
+    Reason.TOO_MANY_ARGUMENTS: ("More than twelve arguments: the kernel refuses fentry on it", "take a kprobe"),
 }
 """Each reason's sentence, and what to do."""
 
@@ -89,7 +88,7 @@ _FENTRY_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT))
 
 # Reasons that warn and do not decide.
 _WARNINGS = frozenset((Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
-_UNKNOWNS = frozenset((Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT))
+_UNKNOWNS = frozenset((Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS))
 
 # What a symbol is, in the order in which the kernel would refuse it.
 _BY_FACT: tuple[tuple[Fact, Reason], ...] = (
@@ -98,6 +97,13 @@ _BY_FACT: tuple[tuple[Fact, Reason], ...] = (
     (Fact.GENERATED, Reason.GENERATED_TEXT),
     (Fact.INIT, Reason.INIT),
     (Fact.NO_SYMBOL, Reason.INLINED),
+)
+
+# What the kernel finds in a prototype when fentry attaches.
+_BY_PROTOTYPE: tuple[tuple[Fact, Reason], ...] = (
+    (Fact.VARIADIC, Reason.VARIADIC),
+    (Fact.MANY_ARGUMENTS, Reason.MANY_ARGUMENTS),
+    (Fact.TOO_MANY_ARGUMENTS, Reason.TOO_MANY_ARGUMENTS),
 )
 
 
@@ -111,10 +117,8 @@ def verdict(kind: str, facts: int, host: HostFacts) -> Verdict:
     """The verdict of a probe of this kind with these facts, on such a host. A symbol is judged as a kprobe."""
     if kind == "format":
         return Verdict(Answer.NO, (Reason.FTRACE_GROUP,))
-    if kind in (ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT):
-        return Verdict(Answer.YES) if facts & Fact.ATTACHABLE else Verdict(Answer.NO, (Reason.NO_EVENT_ID,))
     if kind not in _FUNCTION_KINDS and kind != "symbol":
-        return Verdict(Answer.YES) if facts & Fact.ATTACHABLE else Verdict(Answer.UNKNOWN, (Reason.NO_PMU,))
+        return Verdict(Answer.YES)
     reasons = _function_reasons(kind in _FENTRY_KINDS, Fact(facts), host)
     open_ends = _WARNINGS | _UNKNOWNS if host.unique_names else _WARNINGS | _UNKNOWNS | {Reason.AMBIGUOUS}
     if not open_ends.issuperset(reasons):
@@ -161,7 +165,8 @@ def _fentry_reasons(facts: Fact, host: HostFacts) -> list[Reason]:
     reasons = _ftrace_reasons(facts, host)
     if not facts & Fact.BTF:
         reasons.append(Reason.NO_BTF)
-    return reasons
+    # kernel/bpf/btf.c btf_distill_func_proto, and arch_prepare_bpf_trampoline of each architecture.
+    return reasons + [reason for fact, reason in _BY_PROTOTYPE if facts & fact]
 
 
 def _ftrace_reasons(facts: Fact, host: HostFacts) -> list[Reason]:

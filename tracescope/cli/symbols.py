@@ -52,13 +52,13 @@ def _entries(catalog: Catalog) -> dict[int, int]:
 
 def _print(catalog: Catalog, entry: int, row: int, *, as_json: bool) -> None:
     symbol = catalog.knowledge.symbols[row]  # type: ignore[index]
-    kind = classify(symbol.type, symbol.module)
+    exported = catalog.has_fact(entry, Fact.EXPORTED)
+    kind = classify(symbol.type, symbol.module, exported=exported)
     if not as_json:
         module = f"\t[{symbol.module}]" if symbol.module else ""
         print_text(f"{symbol.address:016x} {symbol.type} {symbol.name}  {kind.name}, {kind.scope}".rstrip() + module)
         return
     verdict = catalog.verdict(SYMBOL, entry)
-    exported = catalog.has_fact(entry, Fact.EXPORTED)
     print_json(
         {
             "name": symbol.name,

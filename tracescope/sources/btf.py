@@ -108,6 +108,23 @@ class Btf(TypeTable):
         rows = [(self.c_declaration(type_id), word) for word, type_id in self.parameters_of(proto)]
         return [*rows, (self.c_declaration(proto.value), "retval")] if proto.value else rows
 
+    def long_prototypes(self, most: int) -> Iterator[tuple[str, int, bool]]:
+        """Name, number of parameters and whether `...` follows, of each function with more than `most` or with `...`."""
+        long = self._prototypes_over(most)
+        for name, type_id in self.names(Kind.FUNC).items():
+            if found := long.get(self.target(type_id)):
+                yield name, *found
+
+    def _prototypes_over(self, most: int) -> dict[int, tuple[int, bool]]:
+        """By id, the base's too: the number of parameters, and whether `...` follows."""
+        found = {} if self.base is None else self.base._prototypes_over(most)
+        for type_id in self.ids(Kind.FUNC_PROTO):
+            types = self.row(type_id).words[1::2]
+            variadic = len(types) > 1 and types[-1] == 0
+            if variadic or len(types) > most:
+                found[type_id] = (len(types) - variadic, variadic)
+        return found
+
     def _prototype(self, name: str) -> Row | None:
         type_id = self.names(Kind.FUNC).get(name)
         if type_id is None:

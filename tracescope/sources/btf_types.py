@@ -133,6 +133,10 @@ class TypeTable:
         words = self._words[start + 3 : start + fixed + each * (info & 0xFFFF)]
         return Row(_KINDS[kind], self.string(name) if name else "", bool(info >> 31), value, words)
 
+    def target(self, type_id: int) -> int:
+        """What `row(type_id).value` is, for a type of this blob, without decoding the rest."""
+        return self._words[self._starts[type_id - self.first] + 2]
+
     def names(self, kind: Kind) -> dict[str, int]:
         """This blob's named types of one kind; of several with one name, the first."""
         if kind not in self._names:

@@ -1,4 +1,4 @@
-"""The application: wires sources, sessions and screens. No widget is changed outside of an `@on` handler or an action."""
+"""The application: wires sources, sessions and screens. Widgets change in `@on` handlers and actions only."""
 
 from __future__ import annotations
 
@@ -53,13 +53,21 @@ class TraceScope(App[int], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.APP)
     COMMANDS = App.COMMANDS | {Commands}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (200, "-huge")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (200, "-huge")]  # noqa: RUF012  declared so by App
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
     COMMAND_PALETTE_DISPLAY = "^p"
 
-    def __init__(self, host: Host, *, read: Read, open_session: Open, config: Config = Config(), problem: TraceScopeError | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        read: Read,
+        open_session: Open,
+        config: Config | None = None,
+        problem: TraceScopeError | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config = config or Config()
         self.feed = Feed(self.config.live_rows)
         self._host = host
         self._read = read
@@ -91,12 +99,15 @@ class TraceScope(App[int], inherit_bindings=False):
 
     @work(thread=True, exit_on_error=True)
     def _read_sources(self) -> None:
-        self._read(
-            self._host,
-            lambda report: self.post_message(messages.SourceChanged(report)),
-            lambda catalog: self.post_message(messages.CatalogReady(catalog)),
-            lambda: get_current_worker().is_cancelled,
-        )
+        worker = get_current_worker()
+
+        def report(state: SourceReport) -> None:
+            self.post_message(messages.SourceChanged(state))
+
+        def ready(catalog: Catalog) -> None:
+            self.post_message(messages.CatalogReady(catalog))
+
+        self._read(self._host, report, ready, lambda: worker.is_cancelled)
 
     @on(messages.SourceChanged)
     def _show_source(self, event: messages.SourceChanged) -> None:
@@ -181,7 +192,9 @@ class TraceScope(App[int], inherit_bindings=False):
         status = Content("")
         if self.feed.sessions:
             totals = self.feed.totals()
-            status = Content.assemble(*session_words(self.feed), f"{amount(totals.events, 'event')} {self.feed.rates[-1]:,}/s")
+            status = Content.assemble(
+                *session_words(self.feed), f"{amount(totals.events, 'event')} {self.feed.rates[-1]:,}/s"
+            )
         for screen in self.screen_stack:
             for line in screen.query(StatusLine):
                 line.show_session(status)
@@ -208,7 +221,7 @@ class TraceScope(App[int], inherit_bindings=False):
         """Show the help."""
         self.push_screen(HelpScreen(self.config.keys))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """A key that opens the screen that is open already is no key."""
         opens = {"live": LiveScreen, "sources": SourcesScreen, "help": HelpScreen}.get(action)
         return opens is None or not isinstance(self.screen, opens)

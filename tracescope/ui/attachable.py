@@ -34,14 +34,20 @@ def refusal(host: Host, catalog: Catalog, row: Row) -> TraceScopeError | None:
         sentence, fix = explain(verdict.reasons[0])
         return Refused(what, sentence, fix)
     if row.kind != ProbeKind.TRACEPOINT:
-        return Refused(what, f"only tracepoints can be attached so far, this is a {row.kind}", "take a tracepoint: kind:tracepoint")
+        return Refused(
+            what, f"only tracepoints can be attached so far, this is a {row.kind}", "take a tracepoint: kind:tracepoint"
+        )
     return None
 
 
 def formats_of(host: Host, catalog: Catalog | None, probes: Sequence[str]) -> list[EventFormat]:
     """The formats of those tracepoints that this host has. Raises TraceScopeError when nothing can be attached."""
     if not host.live:
-        raise Refused("nothing can be attached", f"{host.label} is a snapshot: there is no kernel behind it", "start without --host")
+        raise Refused(
+            "nothing can be attached",
+            f"{host.label} is a snapshot: there is no kernel behind it",
+            "start without --host",
+        )
     if catalog is None:
         raise Refused("the tracepoints are not known yet", "the sources are still being read", "wait a moment")
     known = catalog.knowledge.formats

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 __all__ = ("Commands",)
+
+Run = Callable[[], Awaitable[Any]]
 
 
 class Commands(Provider):
@@ -14,28 +18,21 @@ class Commands(Provider):
 
     async def discover(self) -> Hits:
         """All of them, in the order of the footer."""
-        for name, action, words in self._actions():
-            yield DiscoveryHit(name, self._run(action), help=words)
+        for name, run in self._actions():
+            yield DiscoveryHit(name, run)
 
     async def search(self, query: str) -> Hits:
-        """Those whose name matches."""
+        """Those whose words match."""
         matcher = self.matcher(query)
-        for name, action, words in self._actions():
+        for name, run in self._actions():
             if (score := matcher.match(name)) > 0:
-                yield Hit(score, matcher.highlight(name), self._run(action), help=words)
+                yield Hit(score, matcher.highlight(name), run)
 
-    def _actions(self) -> Iterator[tuple[str, str, str]]:
+    def _actions(self) -> Iterator[tuple[str, Run]]:
         seen = set()
         for active in self.screen.active_bindings.values():
             binding = active.binding
             if active.enabled and binding.id and binding.action not in seen:
                 seen.add(binding.action)
-                yield binding.description, binding.action, binding.tooltip
-
-    def _run(self, action: str):  # type: ignore[no-untyped-def]
-        screen = self.screen
-
-        async def run() -> None:
-            await screen.run_action(action)
-
-        return run
+                words = f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
+                yield words, partial(self.app.run_action, binding.action, active.node)

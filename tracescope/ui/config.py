@@ -1,9 +1,9 @@
 """The user's settings: `config.toml` in the XDG configuration folder.
 
-    theme = "tracescope"      # any name of the palette's theme list
-    live_rows = 100000        # events the live screen keeps
-    [keys]
-    "browser.attach" = "t"    # binding id = key (ids: keys.py, or the help screen)
+theme = "tracescope"      # any name of the palette's theme list
+live_rows = 100000        # events the live screen keeps
+[keys]
+"browser.attach" = "t"    # binding id = key (ids: keys.py, or the help screen)
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from tracescope.errors import UsageError
 
 __all__ = ("Config", "config_path", "parse_config", "read_config")
 
-MAX_LIVE_ROWS = 5_000_000
+_THEME = "tracescope"
+_LIVE_ROWS = 100_000
+_MAX_LIVE_ROWS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """What the user may choose."""
 
-    theme: str = "tracescope"
-    live_rows: int = 100_000
+    theme: str = _THEME
+    live_rows: int = _LIVE_ROWS
     keys: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,12 +58,12 @@ def parse_config(text: str) -> Config:
     data: dict[str, Any] = tomllib.loads(text)
     if unknown := data.keys() - {"theme", "live_rows", "keys"}:
         raise ValueError(f"no setting is named {sorted(unknown)[0]!r}")
-    theme = data.get("theme", Config.theme)
+    theme = data.get("theme", _THEME)
     if not isinstance(theme, str):
         raise ValueError("theme must be a name")
-    rows = data.get("live_rows", Config.live_rows)
-    if not isinstance(rows, int) or isinstance(rows, bool) or not 100 <= rows <= MAX_LIVE_ROWS:
-        raise ValueError(f"live_rows must be a number from 100 to {MAX_LIVE_ROWS:,}")
+    rows = data.get("live_rows", _LIVE_ROWS)
+    if not isinstance(rows, int) or isinstance(rows, bool) or not 100 <= rows <= _MAX_LIVE_ROWS:
+        raise ValueError(f"live_rows must be a number from 100 to {_MAX_LIVE_ROWS:,}")
     keys = data.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
         raise ValueError('[keys] must hold lines like "browser.attach" = "t"')

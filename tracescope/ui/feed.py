@@ -1,4 +1,4 @@
-"""The running sessions and a bounded ring of their newest records. No widgets: a timer pulls, rows decode when they are drawn."""
+"""The running sessions and a bounded ring of their newest records. A timer pulls; what is drawn is decoded."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ class Line(NamedTuple):
     ppid: str
     comm: str
     words: str
+    failed: bool
+    """The call returned an error."""
 
 
 class Totals(NamedTuple):
-    """What all sessions gave since the program started, and per probe for those that run; lost counts what was dropped too."""
+    """What all sessions gave since the program started; per probe for those that run. `lost` holds what was dropped."""
 
     events: int
     lost: int
@@ -143,7 +145,7 @@ class Feed:
         ids = (event.pid, event.tid, event.ppid)
         pid, tid, ppid = ("" if value is None else str(value) for value in ids)
         comm, words = printable(event.comm or ""), printable(event_words(event))
-        return Line(clock, str(event.cpu), event.probe, pid, tid, ppid, comm, words)
+        return Line(clock, str(event.cpu), event.probe, pid, tid, ppid, comm, words, (event.ret or 0) < 0)
 
 
 def probes_of(session: Session) -> tuple[str, ...]:
@@ -182,7 +184,7 @@ class Selection:
         for number in self._unseen(first):
             if number % 64 == 0 and time.monotonic() > until:
                 break
-            if self._word in " ".join(self._feed.line(number)).lower():
+            if self._word in " ".join(self._feed.line(number)[:-1]).lower():
                 self.numbers.append(number)
         return dropped
 

@@ -51,13 +51,13 @@ class BrowserScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The panes; the style sheet places them by the terminal's size."""
-        yield FilterLine("words, globs, kind: group: module: type:, -word excludes", id="filter")
+        yield FilterLine("words, globs, kind: group: module: type:, -word excludes")
         with Container(id="panes"):
-            yield Facets(id="facets")
+            yield Facets()
             with Container(id="probes"):
-                yield ProbeTable(id="table")
-                yield DetailPane(id="detail")
-        yield StatusLine(self._host.label, id="status")
+                yield ProbeTable()
+                yield DetailPane()
+        yield StatusLine(self._host.label)
         yield Footer(compact=True)
 
     @property
@@ -102,7 +102,7 @@ class BrowserScreen(Screen[None]):
     def _leave_filter(self) -> None:
         self.table.focus()
 
-    @on(RowList.Moved, "#table")
+    @on(RowList.Moved, "ProbeTable")
     def _select(self) -> None:
         row = self.table.selected
         if row is None:
@@ -128,13 +128,13 @@ class BrowserScreen(Screen[None]):
             self._detail = (event.row, event.detail)
             self.query_one(DetailPane).show(event.detail)
 
-    @on(RowList.Chosen, "#table")
+    @on(RowList.Chosen, "ProbeTable")
     def _open_detail(self) -> None:
         if self._detail is not None:
             row, detail = self._detail
             self.app.push_screen(DetailScreen(row.probe, detail))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that act on a row need one; the filter key goes where the focus is not."""
         if action in ("attach", "copy"):
             return self.is_mounted and self.table.row_count > 0 and not self._typing

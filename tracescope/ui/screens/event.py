@@ -14,7 +14,8 @@ from tracescope.ui.look import amount
 from tracescope.ui.screens.text import TextScreen
 
 if TYPE_CHECKING:
-    from tracescope.attach.events import Event, Value
+    from tracescope.attach.events import Event
+    from tracescope.attach.values import Value
 
 __all__ = ("event_screen", "event_text")
 

@@ -36,18 +36,18 @@ class LiveScreen(Screen[None]):
         super().__init__()
         self._host = host
         self._feed = feed
-        self._bar = SessionBar(feed, id="session")
+        self._bar = SessionBar(feed)
         self._follow = Static("", id="follow", markup=False)
-        self.events = EventList(feed, id="events")
+        self.events = EventList(feed)
         """The event list."""
 
     def compose(self) -> ComposeResult:
         """Head, filter line (hidden until it is used), events, status."""
         yield self._bar
-        yield FilterLine("text in the event's line", id="filter")
+        yield FilterLine("text in the event's line")
         yield self.events
         yield self._follow
-        yield StatusLine(self._host.label, id="status")
+        yield StatusLine(self._host.label)
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -91,7 +91,7 @@ class LiveScreen(Screen[None]):
             self.events.following = False
             self.app.push_screen(event_screen(self._feed.event(number), self._feed.line(number)))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that need an event or a session only work when there is one."""
         match action:
             case "copy" | "clear":
@@ -139,7 +139,7 @@ class LiveScreen(Screen[None]):
         number = self.events.selected
         if number is not None:
             line = self._feed.line(number)
-            self.app.copy_to_clipboard("\t".join(line))
+            self.app.copy_to_clipboard("\t".join(line[:-1]))
             self.notify("copied the line", markup=False)
 
     def action_back(self) -> None:

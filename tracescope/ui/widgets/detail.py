@@ -21,8 +21,8 @@ __all__ = ("DetailPane",)
 class DetailPane(VerticalScroll):
     """Shows a Detail, or why there is none. Drawn again when the width changes: the memory picture depends on it."""
 
-    def __init__(self, *, unfold: bool = False, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, unfold: bool = False) -> None:
+        super().__init__()
         self._unfold = unfold
         self._detail: Detail | TraceScopeError | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from textual.reactive import reactive
 
@@ -14,16 +15,33 @@ __all__ = ("EventList",)
 
 _SLICE = 0.03
 """Seconds of filtering a tick."""
-# title, width, right-aligned, shown from this list width on
+
+
+class _Column(NamedTuple):
+    title: str
+    width: int
+    narrow: int
+    """Its width in a list of under _WIDE cells."""
+    shown_from: int
+    right: bool = False
+
+
+_WIDE = 100
+_STYLES = {"probe": "rows--stable", "pid": "", "comm": ""}
 _COLUMNS = (
-    ("time", 15, False, 0),
-    ("cpu", 3, True, 110),
-    ("probe", 24, False, 50),
-    ("pid", 7, True, 40),
-    ("tid", 7, True, 120),
-    ("ppid", 7, True, 90),
-    ("comm", 15, False, 60),
+    _Column("time", 15, 12, 0),
+    _Column("cpu", 3, 3, 110, right=True),
+    _Column("probe", 24, 18, 50),
+    _Column("pid", 7, 7, 40, right=True),
+    _Column("tid", 7, 7, 120, right=True),
+    _Column("ppid", 7, 7, 90, right=True),
+    _Column("comm", 15, 10, 60),
 )
+
+
+def _columns(width: int) -> Iterator[tuple[_Column, int]]:
+    """The columns that fit, each with its width; the arguments take the rest."""
+    return ((c, c.width if width >= _WIDE else c.narrow) for c in _COLUMNS if width >= c.shown_from)
 
 
 class EventList(RowList):
@@ -33,8 +51,8 @@ class EventList(RowList):
 
     following: reactive[bool] = reactive(True, repaint=False, init=False)
 
-    def __init__(self, feed: Feed, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
         self._feed = feed
         self._rows: Sequence[int] = range(0)
         self._selection: Selection | None = None
@@ -63,6 +81,7 @@ class EventList(RowList):
 
     def update_rows(self) -> None:
         """Take what the feed got since the last time."""
+        was_empty = not self.row_count
         before = self._rows
         if self._selection is not None:
             dropped = self._selection.advance(_SLICE)
@@ -71,6 +90,8 @@ class EventList(RowList):
             self._rows = range(self._feed.first, self._feed.end)
             dropped = self._rows[0] - before[0] if before and self._rows else 0
         self._place(dropped)
+        if was_empty != (not self.row_count):
+            self.screen.refresh_bindings()
 
     def _place(self, dropped: int) -> None:
         """Stay at the end, or on the same events though older ones were dropped."""
@@ -83,23 +104,23 @@ class EventList(RowList):
 
     def header_parts(self, width: int) -> Iterator[Part]:
         """The titles of the columns that fit."""
-        for title, size, right, shown_from in _COLUMNS:
-            if width >= shown_from:
-                yield fit(title, size, right=right) + " ", ""
+        for column, size in _columns(width):
+            yield fit(column.title, size, right=column.right) + " ", ""
         yield "arguments", ""
 
     def row_parts(self, index: int, width: int) -> Iterator[Part]:
         """One event."""
         line = self._feed.line(self._rows[index])
         room = width
-        for title, size, right, shown_from in _COLUMNS:
-            if width >= shown_from:
-                value = getattr(line, title)
-                text = value.rpartition(":")[2] if title == "probe" else value
-                style = "rows--stable" if title == "probe" else "" if title in ("pid", "comm") else "rows--dim"
-                yield fit(text, size, right=right) + " ", style
-                room -= size + 1
-        yield fit(line.words, room), ""
+        for column, size in _columns(width):
+            text = getattr(line, column.title)
+            if column.title == "time":
+                text = text[:size]
+            elif column.title == "probe":
+                text = text.rpartition(":")[2]
+            yield fit(text, size, right=column.right) + " ", _STYLES.get(column.title, "rows--dim")
+            room -= size + 1
+        yield fit(line.words, room), "rows--bad" if line.failed else ""
 
     def watch_cursor(self, before: int, after: int) -> None:
         """Moving up holds the list still; reaching the end does not start it again by itself."""

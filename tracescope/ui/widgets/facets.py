@@ -24,7 +24,7 @@ class _Line(NamedTuple):
     key: str
     value: str
     """Empty for the section's title, `…` for the line that opens the rest."""
-    count: int
+    number: int
 
 
 class Facets(RowList):
@@ -39,8 +39,8 @@ class Facets(RowList):
         key: str
         value: str
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self._counts: dict[str, list[tuple[str, int]]] = {}
         self._lines: list[_Line] = []
         self._terms: frozenset[str] = frozenset()

@@ -39,8 +39,8 @@ class FilterInput(Input):
 class FilterLine(Horizontal):
     """`/` , the input, and what it found."""
 
-    def __init__(self, placeholder: str, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, placeholder: str) -> None:
+        super().__init__()
         self._placeholder = placeholder
 
     def compose(self) -> ComposeResult:

@@ -1,4 +1,4 @@
-"""A list of any length that draws only the rows on the screen (Textual's Line API): the base of table, facets and events."""
+"""A list of any length that draws only the rows on the screen: the base of table, facets and events."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RowList(ScrollView, can_focus=True):
         """The pieces of one row; what is over `width` cells is cut."""
         raise NotImplementedError
 
-    def header_parts(self, width: int) -> Iterable[Part]:
+    def header_parts(self, _width: int) -> Iterable[Part]:
         """The pieces of the header line."""
         return ()
 

@@ -19,8 +19,8 @@ __all__ = ("SessionBar", "session_words")
 class SessionBar(Horizontal):
     """One text and a sparkline of the last minute."""
 
-    def __init__(self, feed: Feed, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
         self._feed = feed
         self._text = Static("", id="session-words", markup=False)
         self._rate = Sparkline(list(feed.rates), id="rate")

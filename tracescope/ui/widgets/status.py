@@ -19,8 +19,8 @@ _GAP = Content("  ")
 class StatusLine(Static):
     """One row. Sources that read well shrink to name and count when there is little room."""
 
-    def __init__(self, host: str, *, id: str | None = None) -> None:
-        super().__init__("", id=id, markup=False)
+    def __init__(self, host: str) -> None:
+        super().__init__("", markup=False)
         self._host = printable(host)
         self._reports: list[SourceReport] = []
         self._session: Content = Content("")
@@ -55,7 +55,10 @@ class StatusLine(Static):
             by_state.setdefault(report.state, []).append(printable(report.name))
         well = len(by_state.pop(SourceState.OK, ()))
         words = [Content.styled(f"{amount(well, 'source')} ok", STATE_STYLE[SourceState.OK])] if well else []
-        words += [Content.assemble((state.value, STATE_STYLE[state]), f" {', '.join(names)}") for state, names in by_state.items()]
+        words += [
+            Content.assemble((state.value, STATE_STYLE[state]), f" {', '.join(names)}")
+            for state, names in by_state.items()
+        ]
         return _GAP.join(words)
 
 

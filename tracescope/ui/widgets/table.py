@@ -25,8 +25,8 @@ _ANSWER_CLASS = {Answer.YES: "rows--good", Answer.NO: "rows--bad", Answer.UNKNOW
 class ProbeTable(RowList):
     """Columns: attached mark, kind, name, group or module, type letter, verdict; fewer when it is narrow."""
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self) -> None:
+        super().__init__()
         self.view: View | None = None
         self.attached: frozenset[str] = frozenset()
         self._held: Hashable = None
