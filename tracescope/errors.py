@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ("AttachError", "Damaged", "Forbidden", "Missing", "Refused", "TraceScopeError", "UsageError")
+import errno
+import os
+
+__all__ = ("AttachError", "Damaged", "Forbidden", "Missing", "Refused", "TraceScopeError", "UsageError", "from_oserror")
 
 
 class TraceScopeError(Exception):
@@ -46,3 +49,14 @@ class AttachError(TraceScopeError):
 
 class UsageError(TraceScopeError):
     """The command line cannot be understood (exit status 2)."""
+
+
+def from_oserror(error: OSError, path: str) -> TraceScopeError:
+    """What the failed reading of a path means: Missing, Forbidden, or else Damaged."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in (errno.EPERM, errno.EACCES):
+        fix = "" if os.geteuid() == 0 else "run as root"
+        return Forbidden(f"{path} cannot be read", reason, fix)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV):
+        return Missing(f"{path} is not there", reason)
+    return Damaged(f"{path} cannot be read", reason)

@@ -6,19 +6,17 @@ are absolute host paths (`/proc/kallsyms`) in both cases. Nothing is ever unpack
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-import struct
-import subprocess
 import threading
-import zipfile
-import zlib
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tracescope.errors import Damaged, Forbidden, Missing, TraceScopeError
+from tracescope.errors import Damaged, Forbidden, Missing, from_oserror
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tracescope.snapshot_files import Folder, Zip
 
 __all__ = ("TOOL_FILES", "Host", "LiveHost", "SnapshotHost", "open_host")
 
@@ -124,6 +122,8 @@ class LiveHost:
         if command not in TOOL_FILES:
             msg = f"not a read-only tool of a host: {command}"
             raise ValueError(msg)
+        import subprocess
+
         shown = " ".join(command)
         env = {**os.environ, "LC_ALL": "C", "PAGER": "cat", "PERF_PAGER": "cat"}
         try:
@@ -153,6 +153,8 @@ class LiveHost:
                 raise Missing("tracefs is not there", f"this kernel has no {_TRACEFS} (CONFIG_TRACING is off)")
             if os.geteuid() != 0:
                 return self._unmounted_tracefs()
+            import subprocess
+
             try:
                 done = subprocess.run(_MOUNT.split(), capture_output=True, check=False, text=True)
             except OSError as error:
@@ -174,44 +176,65 @@ class LiveHost:
 
 
 class SnapshotHost:
-    """A recorded machine: a zip, or a folder with the same layout."""
+    """A recorded machine: a zip, or a folder with the same layout. What the machine refused, it refuses again."""
 
     live = False
 
     def __init__(self, where: str | Path) -> None:
         self.label = str(where)
         self.notes: list[str] = []
+        # This machine's start-up does not pay for zipfile.
+        from pathlib import Path
+
+        from tracescope.snapshot_files import Folder, Zip, read_refusals
+
         path = Path(where)
         if path.is_dir():
-            self._files: _Folder | _Zip = _Folder(path)
+            self._files: Folder | Zip = Folder(path)
         else:
-            self._files = _Zip(path, self.notes)
+            self._files = Zip(path, self.notes)
+        self._refusals = read_refusals(self._files, self.notes)
 
     def read(self, path: str) -> bytes:
         """The whole file."""
-        return self._files.read(path.strip("/"))
+        name = path.strip("/")
+        try:
+            return self._files.read(name)
+        except Missing:
+            self._refusals.check(name)
+            raise
 
     def names(self, path: str) -> list[str]:
         """The names in a folder, sorted."""
-        return self._files.names(path.strip("/"))
+        name = path.strip("/")
+        refused = self._refusals.names(name)
+        try:
+            return sorted({*self._files.names(name), *refused})
+        except Missing:
+            self._refusals.check(name)
+            if refused:
+                return sorted(refused)
+            raise
 
     def exists(self, path: str) -> bool:
-        """True when the snapshot holds this file or folder."""
-        return self._files.exists(path.strip("/"))
+        """True when the host had this file or folder (it may have been forbidden)."""
+        name = path.strip("/")
+        return self._files.exists(name) or name in self._refusals
 
     def run(self, *command: str) -> bytes:
         """What the tool printed when the snapshot was taken."""
         if command not in TOOL_FILES:
             msg = f"not a read-only tool of a host: {command}"
             raise ValueError(msg)
-        output = self._files.read(f"tools/{TOOL_FILES[command]}")
-        if not output:
+        output = self.read(f"/tools/{TOOL_FILES[command]}")
+        if not output and not self._refusals.recorded:
             raise Missing(f"`{' '.join(command)}` printed nothing on this host")
         return output
 
     @property
     def tracefs(self) -> str:
         """Where the snapshot keeps tracefs."""
+        self._refusals.check(_TRACEFS.strip("/"))
         for path in (_TRACEFS, _OLD_TRACEFS):
             if self.exists(path):
                 return path

@@ -1,3 +1,27 @@
+"""The files of a snapshot: a zip read in place, or a folder. Names are host paths without the first slash.
+
+`tools/refused.json` says what the host did not show when it was recorded: `{name: {"state", "what", "why", "fix"}}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+import threading
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from tracescope.errors import Damaged, Forbidden, Missing, TraceScopeError, from_oserror
+
+__all__ = ("MAX_BYTES", "REFUSED", "Folder", "Refusals", "Zip", "parse_refusals", "read_refusals", "refusals_json")
+
+REFUSED = "tools/refused.json"
+"""Recorded beside what the tools printed; a snapshot of an older program has none."""
+
 # The largest file read whole: four times the largest vmlinux BTF or kallsyms known, so a zip bomb ends here.
 MAX_BYTES = 256 << 20
 
@@ -5,15 +29,6 @@ MAX_BYTES = 256 << 20
 _MAX_DEPTH = 32
 
 _TAKE_AGAIN = "take it again: tracescope snapshot FILE.zip"
-
-def from_oserror(error: OSError, path: str) -> TraceScopeError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in (errno.EPERM, errno.EACCES):
-        fix = "" if os.geteuid() == 0 else "run as root"
-        return Forbidden(f"{path} cannot be read", reason, fix)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENODEV):
-        return Missing(f"{path} is not there", reason)
-    return Damaged(f"{path} cannot be read", reason)
 
 
 def _too_large(name: str) -> Damaged:
@@ -36,6 +51,7 @@ class Folder:
         return path
 
     def read(self, name: str) -> bytes:
+        """The whole file."""
         try:
             path = self._path(name)
             status = path.stat()
@@ -48,19 +64,21 @@ class Folder:
             raise from_oserror(error, f"/{name}") from None
 
     def names(self, name: str) -> list[str]:
+        """The names in a folder, sorted."""
         try:
             return sorted(os.listdir(self._path(name)))
         except OSError as error:
             raise from_oserror(error, f"/{name}") from None
 
     def exists(self, name: str) -> bool:
+        """True when the snapshot holds this file or folder."""
         try:
             return self._path(name).exists()
         except (OSError, TraceScopeError):
             return False
 
     def close(self) -> None:
-        pass
+        """Nothing is kept open."""
 
 
 # What zipfile raises on wrong bytes; a RuntimeError is an encrypted file, a NotImplementedError an unknown method.
@@ -113,6 +131,7 @@ class Zip:
         return True
 
     def read(self, name: str) -> bytes:
+        """The whole file."""
         info = self._infos.get(name)
         if info is None:
             raise Missing(f"/{name} is not in the snapshot")
@@ -128,12 +147,81 @@ class Zip:
             raise Damaged(f"/{name} cannot be unpacked", str(error) or type(error).__name__) from None
 
     def names(self, name: str) -> list[str]:
+        """The names in a folder, sorted."""
         if name not in self._folders:
             raise Missing(f"/{name} is not in the snapshot")
         return sorted(self._folders[name])
 
     def exists(self, name: str) -> bool:
+        """True when the snapshot holds this file or folder."""
         return name in self._infos or name in self._folders
 
     def close(self) -> None:
+        """Close the zip."""
         self._zip.close()
+
+
+_STATES: dict[str, type[TraceScopeError]] = {"missing": Missing, "forbidden": Forbidden, "damaged": Damaged}
+
+
+class Refusals:
+    """What a recorded host refused, by name; `name in refusals` when the host had it and did not show it."""
+
+    def __init__(self, errors: Mapping[str, TraceScopeError], *, recorded: bool = True) -> None:
+        self.recorded = recorded
+        """False for a snapshot that does not say what was refused."""
+        self._errors = errors
+        self._names: dict[str, set[str]] = {}
+        for name in (name for name, error in errors.items() if not isinstance(error, Missing)):
+            parts = name.split("/")
+            for depth, part in enumerate(parts[:_MAX_DEPTH]):
+                self._names.setdefault("/".join(parts[:depth]), set()).add(part)
+
+    def __contains__(self, name: str) -> bool:
+        folder, _, last = name.rpartition("/")
+        return last in self.names(folder)
+
+    def names(self, folder: str) -> set[str]:
+        """The names in a folder that the host had and did not show."""
+        return self._names.get(folder, set())
+
+    def check(self, name: str) -> None:
+        """Refuse again what was refused."""
+        error = self._errors.get(name)
+        if error is not None:
+            raise type(error)(error.what, error.why, error.fix)
+
+
+def refusals_json(errors: Mapping[str, TraceScopeError]) -> bytes:
+    """What `parse_refusals` reads."""
+    states = {of_type: state for state, of_type in _STATES.items()}
+    rows = {
+        name: {"state": states.get(type(error), "damaged"), "what": error.what, "why": error.why, "fix": error.fix}
+        for name, error in errors.items()
+    }
+    return json.dumps(rows, indent=1).encode()
+
+
+def parse_refusals(data: bytes) -> Refusals:
+    """The refusals of a recorded host; Damaged for anything else."""
+    try:
+        rows = json.loads(data)
+        return Refusals(
+            {
+                name: _STATES[row["state"]](*(str(row.get(part, "")) for part in ("what", "why", "fix")))
+                for name, row in rows.items()
+            }
+        )
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"/{REFUSED} cannot be read", f"{type(error).__name__}: {error}") from None
+
+
+def read_refusals(files: Folder | Zip, notes: list[str]) -> Refusals:
+    """The refusals that a snapshot records; none, with a note, when they are damaged."""
+    try:
+        return parse_refusals(files.read(REFUSED))
+    except Missing:
+        pass
+    except TraceScopeError as error:
+        notes.append(f"what the host refused is not known, it counts as missing: {error}")
+    return Refusals({}, recorded=False)

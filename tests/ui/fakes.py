@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
+from textual.pilot import Pilot
+
 from tracescope.attach.events import Event
 from tracescope.attach.plan import HEADER, plan
 from tracescope.attach.session import Counts, ProbeCount, SessionState
@@ -17,8 +19,10 @@ from tracescope.host import Host
 from tracescope.model import EventFormat, SourceReport
 from tracescope.ui.app import TraceScope
 from tracescope.ui.config import Config
+from tracescope.ui.screens.live import LiveScreen
+from tracescope.ui.widgets.filter import FilterInput
 
-__all__ = ("FakeSession", "MemoryHost", "event", "make_app", "screen_text")
+__all__ = ("FakeSession", "MemoryHost", "event", "live", "make_app", "screen_text", "settle", "tick", "type_text")
 
 EVENTS = "/sys/kernel/tracing/events"
 _COMMON = """\
@@ -209,3 +213,34 @@ def screen_text(app: TraceScope) -> str:
     """What is on the screen, as text."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+async def settle(pilot: Pilot) -> None:
+    """Let workers, their messages and the facets' timer run out."""
+    for pause in (0.02, 0.0):
+        while any(not worker.is_finished for worker in pilot.app.workers):
+            await pilot.pause(0.005)
+        await pilot.pause(pause)
+
+
+async def type_text(pilot: Pilot, text: str) -> None:
+    """Put a text into the filter line."""
+    await settle(pilot)
+    pilot.app.screen.query_one(FilterInput).value = text
+    await settle(pilot)
+
+
+async def tick(pilot: Pilot) -> None:
+    """What the app's timer does, now."""
+    pilot.app._tick()
+    await pilot.pause()
+
+
+async def live(pilot: Pilot, sessions: list[FakeSession]) -> None:
+    """Leave the filter line and press `e`."""
+    await settle(pilot)
+    await pilot.press("down", "e")
+    await settle(pilot)
+    await tick(pilot)
+    assert isinstance(pilot.app.screen, LiveScreen)
+    assert len(sessions) == 1

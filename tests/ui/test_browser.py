@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from textual.pilot import Pilot
-from ui.fakes import MemoryHost, make_app, screen_text
+from ui.fakes import MemoryHost, make_app, screen_text, settle, type_text
 
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.detail import DetailPane
@@ -15,19 +14,6 @@ from tracescope.ui.widgets.filter import FilterInput
 from tracescope.ui.widgets.table import ProbeTable
 
 SIZES = [(80, 24), (160, 50), (40, 10), (20, 5), (1, 1)]
-
-
-async def settle(pilot: Pilot) -> None:
-    """Let workers, messages and the facets' timer run out."""
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause(0.15)
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
-async def type_text(pilot: Pilot, text: str) -> None:
-    pilot.app.screen.query_one(FilterInput).value = text
-    await settle(pilot)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from textual.pilot import Pilot
-from ui.fakes import MemoryHost, event, make_app, screen_text
-from ui.test_browser import settle, type_text
+from ui.fakes import MemoryHost, event, live, make_app, screen_text, settle, tick, type_text
 
 from tracescope.errors import AttachError
 from tracescope.ui.screens.browser import BrowserScreen
@@ -12,22 +10,6 @@ from tracescope.ui.screens.live import LiveScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.events import EventList
 from tracescope.ui.widgets.table import ProbeTable
-
-
-async def tick(pilot: Pilot) -> None:
-    """What the app's timer does, now."""
-    pilot.app._tick()
-    await pilot.pause()
-
-
-async def live(pilot: Pilot, sessions: list) -> None:
-    """Leave the filter line and press `e`."""
-    await settle(pilot)
-    await pilot.press("down", "e")
-    await settle(pilot)
-    await tick(pilot)
-    assert isinstance(pilot.app.screen, LiveScreen)
-    assert len(sessions) == 1
 
 
 async def test_e_attaches_the_four_execve_tracepoints_and_shows_their_events():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from ui.fakes import event, make_app, screen_text
-from ui.test_browser import settle, type_text
-from ui.test_live import live, tick
+from ui.fakes import event, live, make_app, screen_text, settle, tick, type_text
 
 from tracescope.errors import UsageError
 from tracescope.model import Reason, SourceReport, SourceState, Stability
@@ -38,15 +38,23 @@ async def test_the_browser_at_80x24():
         assert matches_golden("browser-80x24", screen_text(app))
 
 
-async def test_the_live_screen_at_80x24(monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
+@pytest.fixture
+def utc(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+async def test_the_live_screen_at_80x24(utc):
     app, sessions = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await live(pilot, sessions)
+        app.feed._rated_at = math.inf
         sessions[0].put(event(), event(probe="tracepoint:syscalls:sys_exit_execve", args={}, ret=-2))
         await tick(pilot)
-        text = screen_text(app).replace("█", "▁")
-        assert matches_golden("live-80x24", text)
+        assert matches_golden("live-80x24", screen_text(app))
 
 
 async def test_the_sources_screen_at_80x24():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tracescope import host as host_module
 from tracescope.errors import Damaged, Forbidden, Missing, TraceScopeError
 from tracescope.host import TOOL_FILES, LiveHost, SnapshotHost, open_host
+from tracescope.snapshot_files import MAX_BYTES
 
 FILES = {
     "proc/version": b"Linux version 6.1.0",
@@ -269,7 +270,7 @@ class TestDamaged:
     def test_a_bomb_that_declares_its_size_is_not_unpacked(self, make_zip):
         buffer = BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out, out.open("proc/kallsyms", "w") as file:
-            for _ in range(host_module.MAX_BYTES >> 24):
+            for _ in range(MAX_BYTES >> 24):
                 file.write(bytes(1 << 24))
             file.write(b"\0")
         with pytest.raises(Damaged, match="too large: over 256 MiB"):
@@ -288,7 +289,7 @@ class TestDamaged:
 
     def test_a_large_file_in_a_folder_is_refused(self, folder: Path):
         with open(folder / "proc/kallsyms", "wb") as file:
-            file.truncate(host_module.MAX_BYTES + 1)
+            file.truncate(MAX_BYTES + 1)
         with pytest.raises(Damaged, match="too large"):
             SnapshotHost(folder).read("/proc/kallsyms")
 

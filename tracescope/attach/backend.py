@@ -135,7 +135,7 @@ def load(compiled: Compiled) -> Loaded:
             loaded.maps[name] = _create(name, spec)
         numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
         for name, code in compiled.programs.items():
-            fd, log = kernel.load_program(kernel.TRACEPOINT, with_maps(code, numbers), f"ts_{name}")
+            fd, log = kernel.load_program(_kind(name), with_maps(code, numbers), f"ts_{name}")
             if fd < 0:
                 loaded.refused[name] = _verifier_error(name, -fd, log)
             else:
@@ -144,6 +144,11 @@ def load(compiled: Compiled) -> Loaded:
         loaded.close()
         raise
     return loaded
+
+
+def _kind(function: str) -> int:
+    """What a program hangs on, by its function's name."""
+    return kernel.RAW_TRACEPOINT if function.startswith("raw_") else kernel.TRACEPOINT
 
 
 def _create(name: str, spec: MapSpec) -> int:

@@ -54,10 +54,8 @@ class Backlog:
                 batch = self._batches[0]
                 stop = batch.count if limit is None else min(batch.count, self._taken + limit - len(records))
                 records += batch.records(self._taken, stop)
+                self._count -= stop - self._taken
+                self._taken = stop
                 if stop == batch.count:
-                    self._taken = stop
                     self._drop_oldest()
-                else:
-                    self._count -= stop - self._taken
-                    self._taken = stop
         return records

@@ -58,6 +58,6 @@ def _from_memory(words: list[str], argc: int | None) -> list[str | None]:
 def _without_descriptor(filename: str | None, fd: Value) -> str | None:
     """The path that execveat was given: the kernel names it `/dev/fd/N/path`."""
     prefix = f"/dev/fd/{fd}"
-    if filename is None or fd is None or not filename.startswith(prefix):
-        return filename
-    return filename.removeprefix(prefix).removeprefix("/")
+    if filename == prefix:
+        return ""
+    return filename.removeprefix(f"{prefix}/") if filename is not None else None

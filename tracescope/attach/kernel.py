@@ -18,6 +18,7 @@ from contextlib import suppress
 from tracescope.host import Host
 
 __all__ = (
+    "RAW_TRACEPOINT",
     "RINGBUF",
     "TRACEPOINT",
     "enable_tracepoint",
@@ -26,12 +27,14 @@ __all__ = (
     "map_delete",
     "map_lookup",
     "map_update",
+    "open_raw_tracepoint",
     "open_tracepoint",
     "possible_cpus",
     "recursion_misses",
 )
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 1, 2, 3, 5
+_RAW_TRACEPOINT_OPEN = 17
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR_SIZE = 112
@@ -50,6 +53,8 @@ _libc.syscall.restype = ctypes.c_long
 
 TRACEPOINT = 5
 """`BPF_PROG_TYPE_TRACEPOINT`."""
+RAW_TRACEPOINT = 17
+"""`BPF_PROG_TYPE_RAW_TRACEPOINT`: its context is the tracepoint's own arguments."""
 RINGBUF = 27
 """`BPF_MAP_TYPE_RINGBUF`."""
 
@@ -147,6 +152,12 @@ def enable_tracepoint(event: int, program: int) -> None:
     """Hang the program on the perf event; it runs from here on until the event is closed. Raises OSError."""
     fcntl.ioctl(event, _IOC_SET_BPF, program)
     fcntl.ioctl(event, _IOC_ENABLE, 0)
+
+
+def open_raw_tracepoint(name: str, program: int) -> int:
+    """Hang the program on the raw tracepoint; it runs from here on until the descriptor is closed. Raises OSError."""
+    text = ctypes.create_string_buffer(name.encode("ascii"))
+    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QII", ctypes.addressof(text), program, 0))
 
 
 def recursion_misses(program: int) -> int:

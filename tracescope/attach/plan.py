@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from tracescope.errors import Refused
 from tracescope.model import EventFormat, Field
@@ -15,6 +16,7 @@ __all__ = (
     "HEADER",
     "HELPER_EVENTS",
     "NO_FILTERS",
+    "Cgroup",
     "FieldLayout",
     "Filters",
     "Helper",
@@ -107,6 +109,13 @@ class PlannedProbe:
         return self.shape is Shape.EXEC or bool(self.dynamic)
 
 
+class Cgroup(NamedTuple):
+    """A control group of the unified hierarchy: its id, and how far below the root it is."""
+
+    id: int
+    level: int
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """What the kernel hands over: events that match one value of every filter that has values."""
@@ -116,9 +125,11 @@ class Filters:
     """Processes that are followed together with all their descendants."""
     uid: tuple[int, ...] = ()
     comm: tuple[str, ...] = ()
+    cgroup: tuple[Cgroup, ...] = ()
+    """Control groups with all that is below them."""
 
     def __bool__(self) -> bool:
-        return any((self.pid, self.tree, self.uid, self.comm))
+        return any((self.pid, self.tree, self.uid, self.comm, self.cgroup))
 
 
 NO_FILTERS = Filters()

@@ -13,7 +13,7 @@ from tracescope.attach import program_exec
 from tracescope.attach.plan import FieldLayout, Filters, Helper, Plan, PlannedProbe, Shape
 from tracescope.model import EventFormat, Field
 
-__all__ = ("RING_BYTES", "TREE_SIZE", "program_text")
+__all__ = ("RING_BYTES", "TREE_SIZE", "filter_text", "load", "program_text")
 
 RING_BYTES = 16 << 20
 """The ring: 50 ms of 4 million small events a second."""
@@ -203,12 +203,9 @@ int follow_exit(u64 *ctx)
 
 def program_text(plan: Plan) -> str:
     """The whole program as C."""
-    parts = [_HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)}]
-    if plan.filters.tree:
-        parts.append(_TREE % TREE_SIZE)
     offsets = plan.offsets
+    parts = [_HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)}, filter_text(plan.filters)]
     parts.append(_PARENT % (offsets.real_parent, offsets.tgid) if offsets else _NO_PARENT)
-    parts.append(_WANTED % _conditions(plan.filters))
     parts.append(_FILL)
     parts.extend(_scratch(plan.probes))
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
@@ -219,6 +216,11 @@ def program_text(plan: Plan) -> str:
     return "".join(parts)
 
 
+def filter_text(filters: Filters) -> str:
+    """The function `wanted()`, which says whether the current thread's events are handed over, and its map."""
+    return (_TREE % TREE_SIZE if filters.tree else "") + _WANTED % _conditions(filters)
+
+
 def _conditions(filters: Filters) -> str:
     """The lines of `wanted()` that let one event of many through."""
     lines = []
@@ -226,6 +228,9 @@ def _conditions(filters: Filters) -> str:
         lines += ["u32 pid = bpf_get_current_pid_tgid() >> 32;", _none_of("pid", filters.pid)]
     if filters.uid:
         lines += ["u32 uid = bpf_get_current_uid_gid();", _none_of("uid", filters.uid)]
+    if filters.cgroup:
+        conditions = (f"bpf_get_current_ancestor_cgroup_id({level}) != {id_}ULL" for id_, level in filters.cgroup)
+        lines += [f"if ({' && '.join(conditions)})", "    return 0;"]
     if filters.comm:
         words = [_words(comm) for comm in dict.fromkeys(filters.comm)]
         either = " && ".join(f"!(comm[0] == {first:#x}ULL && comm[1] == {second:#x}ULL)" for first, second in words)

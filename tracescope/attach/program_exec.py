@@ -14,7 +14,7 @@ from enum import IntFlag
 
 from tracescope.attach.plan import HEADER, Plan, PlannedProbe, Shape
 
-__all__ = ("RECORD_BYTES", "TEXT", "TEXT_OFFSET", "ExecFlag", "common_text", "helper_text", "probe_text")
+__all__ = ("RECORD_BYTES", "TEXT", "TEXT_OFFSET", "ExecFlag", "common_text", "helper_text", "probe_text", "reader_text")
 
 # What is kept: arguments; bytes of one, with its NUL; bytes after which no further one is begun; variables counted.
 _ARGS, _ARGUMENT_BYTES, _TEXT_BYTES, _ENVP = 128, 4096, 8192, 512
@@ -42,7 +42,7 @@ class ExecFlag(IntFlag):
     """The arguments are those that the new program found on its stack."""
 
 
-_COMMON = """
+_READ_TEXT = """
 #define FILENAME_UNREAD %(FILENAME_UNREAD)d
 #define ARGV_UNREAD %(ARGV_UNREAD)d     /* the array of pointers */
 #define ARGV_CUT %(ARGV_CUT)d
@@ -58,30 +58,17 @@ struct text {
     u64 unread[2];  /* bit n: argument n could not be read and is not in the text */
 };
 
-struct exec_record {
-    struct record head;
-    u64 raw[%(words)d];
-    struct text text;
-    char bytes[%(bytes)d];
-};
-
-static inline int incomplete(struct exec_record *record)
-{
-    return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
-}
-
 /* Read all that the pointers at `at` lead to: file name, argv, envp. What the loops find goes to memory and not to
    variables: the verifier forgets memory, so one turn of a loop looks to it like the next. */
-static inline void read_text(struct exec_record *record, u64 *at)
+static inline void read_text(struct text *text, char *bytes, u64 *at)
 {
-    struct text *text = &record->text;
     u64 argv = at[1], envp = at[2], pointer = 0;
     u32 used, index;
     int size;
     char last;
 
     __builtin_memset(text, 0, sizeof(*text));
-    size = bpf_probe_read_user_str(record->bytes, %(argument)d, (void *)at[0]);
+    size = bpf_probe_read_user_str(bytes, %(argument)d, (void *)at[0]);
     if (size > 0)
         text->used = size;
     else
@@ -101,7 +88,7 @@ static inline void read_text(struct exec_record *record, u64 *at)
             text->flags |= ARGV_CUT;
             break;
         }
-        size = bpf_probe_read_user_str(&record->bytes[used], %(argument)d, (void *)pointer);
+        size = bpf_probe_read_user_str(&bytes[used], %(argument)d, (void *)pointer);
         if (size <= 0) {
             text->unread[(index >> 6) & 1] |= 1ULL << (index & 63);
             continue;
@@ -122,6 +109,20 @@ static inline void read_text(struct exec_record *record, u64 *at)
     }
     if (pointer)
         text->flags |= ENVP_CUT;
+}
+"""
+
+_RECORD = """
+struct exec_record {
+    struct record head;
+    u64 raw[%(words)d];
+    struct text text;
+    char bytes[%(bytes)d];
+};
+
+static inline int incomplete(struct exec_record *record)
+{
+    return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
 }
 
 static inline void hand_over(struct exec_record *record)
@@ -162,7 +163,7 @@ static inline struct exec_record *waiting(void)
 
 static inline void read_again(struct exec_record *record)
 {
-    read_text(record, %(again)s);
+    read_text(&record->text, record->bytes, %(again)s);
 }
 """
 
@@ -177,7 +178,7 @@ int %(function)s(u64 *ctx)
         return 0;
     fill(&record->head, %(index)d);
 %(copy)s
-    read_text(record, %(pointers)s);
+    read_text(&record->text, record->bytes, %(pointers)s);
 %(wait)s    hand_over(record);
     return 0;
 }
@@ -268,17 +269,16 @@ int exec_failed(u64 *ctx)
 }
 
 
+def reader_text() -> str:
+    """`struct text` and the function that fills it from the pointers of a call: file name, argv, envp."""
+    numbers = {"argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP, "text": _TEXT_BYTES}
+    return _READ_TEXT % {**{str(flag.name): int(flag) for flag in ExecFlag}, **numbers}
+
+
 def common_text(plan: Plan) -> str:
     """What the programs on execve and execveat share."""
-    numbers = {
-        "words": _RAW_WORDS,
-        "bytes": _MASK + 1,
-        "mask": _MASK,
-        "fixed": TEXT_OFFSET + TEXT.size,
-        "text": _TEXT_BYTES,
-    }
-    numbers |= {"argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP}
-    text = _COMMON % {**{str(flag.name): int(flag) for flag in ExecFlag}, **numbers}
+    numbers = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "fixed": TEXT_OFFSET + TEXT.size}
+    text = reader_text() + _RECORD % numbers
     if not plan.completes_exec:
         return text
     *others, last = [probe for probe in plan.probes if probe.shape is Shape.EXEC]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import struct
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 __all__ = ("Batch", "RingReader", "even", "walk")
@@ -95,18 +96,20 @@ class RingReader:
         self._words = self._data.cast("I")
         whole.release()
 
-    def read(self) -> Batch | None:
-        """The records that are complete now, about 1 MiB of them at most; None when there are none."""
-        consumer = self._consumer[0]
-        producer = min(self._producer[0], consumer + _MAX_BATCH)
-        if producer == consumer:
-            return None
-        batch, position = self._copy(consumer, producer)
-        # From here on the kernel may write over what was copied.
-        self._consumer[0] = position
-        return batch
+    def read(self) -> Iterator[Batch]:
+        """The records that are complete now, in batches of 1 MiB at most."""
+        consumer, producer = self._consumer[0], self._producer[0]
+        # Up to where the producer is now: whoever runs after it never comes to an end.
+        while consumer < producer:
+            batch, position = self._copy(consumer, min(producer, consumer + _MAX_BATCH))
+            if position == consumer:
+                return
+            # From here on the kernel may write over what was copied.
+            self._consumer[0] = consumer = position
+            if batch.count:
+                yield batch
 
-    def _copy(self, consumer: int, producer: int) -> tuple[Batch | None, int]:
+    def _copy(self, consumer: int, producer: int) -> tuple[Batch, int]:
         start = consumer & self._mask
         if self._record_size:
             count = even(self._words, self._mask, consumer, producer, self._record_size)
@@ -115,7 +118,7 @@ class RingReader:
                 return Batch(bytes(self._data[start : start + end]), count, self._record_size), consumer + end
         spans, position = walk(self._words, self._mask, consumer, producer)
         data = bytes(self._data[start : start + position - consumer])
-        return (Batch(data, len(spans), spans=spans) if spans else None), position
+        return Batch(data, len(spans), spans=spans), position
 
     @property
     def waiting(self) -> int:

@@ -188,7 +188,7 @@ class Session:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 
     def _drain(self, reader: RingReader) -> None:
-        while batch := reader.read():
+        for batch in reader.read():
             self._backlog.put(batch)
 
     def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from tracescope.model import ProbeKind, Stability
@@ -109,6 +107,9 @@ def _expanded(probe: str, events: Mapping[str, Sequence[str]]) -> list[str]:
 
 @cache
 def _rules() -> tuple[_Rule, ...]:
+    import tomllib
+    from importlib.resources import files
+
     text = files("tracescope.catalog").joinpath("advice.toml").read_text(encoding="utf-8")
     return tuple(
         _Rule(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from tracescope.catalog.facts import Fact, HostFacts
 from tracescope.catalog.functions import join_functions
 from tracescope.catalog.gathered import Gathered
+from tracescope.catalog.generated import add_generated, extended
 from tracescope.catalog.store import FORMAT, FUNCTION_KINDS, SYMBOL, Catalog, Entry, Knowledge
 from tracescope.model import EventFormat, ProbeKind
 
@@ -33,12 +34,15 @@ def build(gathered: Gathered) -> Catalog:
     formats = (event for event in gathered.formats if event.group == _FTRACE_GROUP)
     catalog.add_section([FORMAT], _events(formats, Fact.IN_TRACEFS), by_group=True)
     catalog.add_symbols([SYMBOL], joined.others, joined.texts, joined.facts)
+    if gathered.symbols is not None:
+        add_generated(catalog, len(gathered.symbols))
     return catalog
 
 
 def _knowledge(gathered: Gathered) -> Knowledge:
+    symbols = gathered.symbols
     return Knowledge(
-        symbols=gathered.symbols,
+        symbols=extended(symbols, gathered.generated) if symbols is not None and gathered.generated else symbols,
         formats={f"{event.group}:{event.name}": event for event in gathered.formats},
         btf=gathered.btf,
         perf={event.name: event for event in gathered.perf},
@@ -52,7 +56,8 @@ def _knowledge(gathered: Gathered) -> Knowledge:
             lockdown=gathered.lockdown,
         ),
         reports=dict(gathered.reports),
-        shows_exports=bool(gathered.symbol_facts and gathered.symbol_facts.exported),
+        # The core kernel's exports show by these rows alone.
+        shows_exports=gathered.symbol_facts is not None and "" in gathered.symbol_facts.exported.values(),
     )
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracescope.catalog.advice import better, stability
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.store import FORMAT, FUNCTION_KINDS, SYMBOL, Catalog, Row
-from tracescope.catalog.topics import topics_of
 from tracescope.catalog.verdict import explain
 from tracescope.model import (
     EventFormat,
@@ -24,7 +22,7 @@ from tracescope.model import (
 )
 from tracescope.sources.nm import SymbolClass, classify
 
-__all__ = ("Detail", "arguments", "describe", "has_probe", "listed_arguments", "signature_of", "sources_of")
+__all__ = ("Detail", "arguments", "describe", "has_probe", "is_exported", "listed_arguments", "signature_of", "sources_of")
 
 _SOURCES = (
     (Fact.IN_TRACEFS, "tracefs"),
@@ -64,6 +62,10 @@ class Detail:
 
 def describe(catalog: Catalog, row: Row) -> Detail:
     """Everything that the catalog knows of a row."""
+    # TOML and its tables: a listing does without.
+    from tracescope.catalog.advice import stability
+    from tracescope.catalog.topics import topics_of
+
     entry, facts = row.entry, catalog.facts[row.entry]
     verdict = catalog.verdict(row.kind, entry)
     event = catalog.knowledge.formats.get(f"{row.group}:{row.name}") if row.kind in _WITH_FORMAT else None
@@ -82,7 +84,7 @@ def describe(catalog: Catalog, row: Row) -> Detail:
         stability=None if row.kind in (FORMAT, SYMBOL) else stability(ProbeKind(row.kind), row.name),
         symbol=symbol,
         symbol_class=classify(symbol.type, symbol.module, exported=bool(facts & Fact.EXPORTED)) if symbol else None,
-        exported=_exported(catalog, facts, symbol),
+        exported=is_exported(catalog, entry) if symbol else None,
         event=event,
         tables=_tables(event),
         pair=_pair(catalog, row),
@@ -147,12 +149,11 @@ def listed_arguments(catalog: Catalog, row: Row) -> list[str]:
     return [f"{type_} {name}".rstrip() for type_, name in btf.bpftrace_arguments(row.name)]
 
 
-def _exported(catalog: Catalog, facts: int, symbol: Symbol | None) -> bool | None:
-    if symbol is None:
-        return None
-    if facts & Fact.EXPORTED:
+def is_exported(catalog: Catalog, entry: int) -> bool | None:
+    """Is the symbol exported to modules? None where nobody can say: not all kernels show the `__ksymtab_` rows."""
+    if catalog.has_fact(entry, Fact.EXPORTED):
         return True
-    return False if symbol.module or catalog.knowledge.shows_exports else None
+    return False if catalog.knowledge.shows_exports else None
 
 
 def _tables(event: EventFormat | None) -> tuple[FlagTable, ...]:
@@ -176,6 +177,8 @@ def _pair(catalog: Catalog, row: Row) -> str | None:
 def _alternatives(catalog: Catalog, row: Row) -> tuple[tuple[str, str], ...]:
     if row.kind in (FORMAT, SYMBOL):
         return ()
+    from tracescope.catalog.advice import better
+
     name = row.probe.partition(":")[2]
     return tuple(better(ProbeKind(row.kind), name, has_probe(catalog), catalog.event_groups))
 

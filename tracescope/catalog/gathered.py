@@ -23,6 +23,11 @@ class Gathered:
     """The sources' answers, each as its own module gives it, and one report a source."""
 
     symbols: SymbolTable | None = None
+    """Without what the kernel generated at run time."""
+    generated: SymbolTable | None = None
+    """These rows; see `catalog.generated`."""
+    symbols_seal: bytes = b""
+    """The digest of the bytes that `symbols` came from."""
     symbol_facts: SymbolFacts | None = None
     """Of `symbols`, computed once."""
     formats: list[EventFormat] = field(default_factory=list)

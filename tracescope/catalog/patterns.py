@@ -62,12 +62,5 @@ def _kind_test(pattern: str) -> re.Pattern[str]:
 
 
 def _literal(pattern: str) -> str:
-    """The longest plain part that stands behind the last colon: every match's bare name holds it."""
-    if "[" in pattern:
-        return ""
-    head, colon, tail = pattern.rpartition(":")
-    if not colon or "*" in tail:
-        # `*` may match a colon: only what follows the last `*` is surely in the bare name.
-        tail = (tail if colon else pattern).rpartition("*")[2] if "*" in pattern else ""
-        return max(tail.split("?"), key=len) if ":" not in tail else ""
-    return max(tail.split("?"), key=len)
+    """What every match's bare name ends with: the text behind the last wildcard (which may stand for a colon) and colon."""
+    return "" if "[" in pattern else re.split(r"[*?]", pattern)[-1].rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""Read a host's sources, fast ones first, and join them as they arrive."""
+"""Read a host's sources, fast ones first, and join them as they arrive; or take the join from the cache."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 
-from tracescope.catalog.build import build
-from tracescope.catalog.functions import SymbolFacts
+from tracescope.catalog import cache
+from tracescope.catalog.fingerprint import fingerprint
 from tracescope.catalog.gathered import Gathered
 from tracescope.catalog.store import FORMAT, SYMBOL, Catalog
 from tracescope.errors import Forbidden, Missing, TraceScopeError
@@ -46,10 +46,29 @@ def read_all(
     ready: Callable[[Catalog], None],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Catalog:
-    """Read every source, in stages; `ready` gets a new catalog after each."""
-    gathered = Gathered()
+    """Read every source, in stages: `ready` gets a new catalog after each, or one at once when the cache has it."""
     for source in ALL_SOURCES:
         report(SourceReport(source, SourceState.WAITING))
+    key = fingerprint(host, ALL_SOURCES)
+    catalog = _recall(key, host)
+    if catalog is not None:
+        for done in catalog.knowledge.reports.values():
+            report(done)
+        ready(catalog)
+    else:
+        catalog = _read_stages(key, host, report, ready, cancelled)
+    for btf in catalog.knowledge.btf.values():
+        if not cancelled():
+            btf.functions_with("")  # makes the index: the first `arg:` of the user does not wait for it
+    return catalog
+
+
+def _read_stages(
+    key: bytes | None, host: Host, report: Report, ready: Callable[[Catalog], None], cancelled: Callable[[], bool]
+) -> Catalog:
+    from tracescope.catalog.build import build
+
+    gathered = Gathered()
     catalog = build(gathered)
     for stage in _STAGES:
         for source in stage:
@@ -58,16 +77,42 @@ def read_all(
             _read_one(source, host, gathered, report)
         catalog = build(gathered)
         ready(catalog)
+    _keep(key, host, ALL_SOURCES, gathered, catalog)
     return catalog
 
 
 def read_sources(host: Host, sources: Collection[str], report: Report = lambda _: None) -> Catalog:
-    """Read these sources and join them."""
-    gathered = Gathered()
-    for source in ALL_SOURCES:
-        if source in sources:
-            _read_one(source, host, gathered, report)
-    return build(gathered)
+    """Read these sources and join them, or take that from the cache."""
+    key = fingerprint(host, sources)
+    catalog = _recall(key, host)
+    if catalog is None:
+        from tracescope.catalog.build import build
+
+        gathered = Gathered()
+        for source in ALL_SOURCES:
+            if source in sources:
+                _read_one(source, host, gathered, report)
+        catalog = build(gathered)
+        _keep(key, host, sources, gathered, catalog)
+    return catalog
+
+
+def _recall(key: bytes | None, host: Host) -> Catalog | None:
+    """What was kept under this key, if it is still true."""
+    plain = cache.load(key) if key is not None else None
+    if plain is None:
+        return None
+    from tracescope.catalog.packed import unpack
+
+    return unpack(plain, host)
+
+
+def _keep(key: bytes | None, host: Host, sources: Collection[str], gathered: Gathered, catalog: Catalog) -> None:
+    """Keep the catalog, unless the host changed while it was read."""
+    if key is not None and fingerprint(host, sources) == key:
+        from tracescope.catalog.packed import pack
+
+        cache.save(key, pack(catalog, gathered))
 
 
 def _read_one(source: str, host: Host, gathered: Gathered, report: Report) -> None:
@@ -108,9 +153,13 @@ def _tracefs(host: Host, gathered: Gathered) -> Progress:
 
 
 def _kallsyms(host: Host, gathered: Gathered) -> Progress:
+    from tracescope.catalog.functions import SymbolFacts
+    from tracescope.catalog.generated import split
     from tracescope.sources import kallsyms
 
-    gathered.symbols = kallsyms.read(host)
+    stays, gathered.generated = split(host.read(kallsyms.PATH))
+    gathered.symbols = kallsyms.parse_kallsyms(stays)
+    gathered.symbols_seal = cache.seal(stays)
     gathered.symbol_facts = SymbolFacts(gathered.symbols)
     # register_kprobe() is in every kernel that has kprobes, and in no other; count_symbols() came with the check
     # for names that are not unique (kernel/trace/trace_kprobe.c, commit b022f0c7e404).
@@ -122,7 +171,7 @@ def _kallsyms(host: Host, gathered: Gathered) -> Progress:
         remarks.append("addresses hidden (kptr_restrict, or not root)")
     if gathered.symbols.skipped:
         remarks.append(f"{gathered.symbols.skipped} lines skipped")
-    yield len(gathered.symbols), ", ".join(remarks)
+    yield len(gathered.symbols) + len(gathered.generated), ", ".join(remarks)
 
 
 def _ftrace(host: Host, gathered: Gathered) -> Progress:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracescope.catalog.facts import Fact, HostFacts
@@ -78,7 +78,7 @@ class Knowledge:
     symbols: SymbolTable | None = None
     formats: dict[str, EventFormat] = field(default_factory=dict)
     """By `group:name`."""
-    btf: dict[str, Btf] = field(default_factory=dict)
+    btf: Mapping[str, Btf] = field(default_factory=dict)
     """By module, `vmlinux` for the core kernel."""
     perf: dict[str, PerfEvent] = field(default_factory=dict)
     host: HostFacts = field(default_factory=HostFacts)
@@ -122,6 +122,11 @@ class Catalog:
             self.group_codes.append(codes.setdefault(group, len(codes)))
         self.group_names = list(codes)
         self.sections.append(Section(start, len(self.names), tuple(kinds), by_group))
+
+    def name_groups(self, names: Iterable[str]) -> None:
+        """What the group codes stand for. Only for `catalog.packed`."""
+        self._codes = {name: code for code, name in enumerate(names)}
+        self.group_names = list(self._codes)
 
     def function_sections(self) -> list[Section]:
         """The sections whose entries are functions."""
@@ -173,16 +178,15 @@ class Catalog:
         """The table's line for an entry's probe of this kind."""
         group = self.group(entry)
         is_function = kind == SYMBOL or kind in FUNCTION_KINDS
-        probe = self.probe(kind, entry)
-        key = (kind, probe, self.symbol_rows[entry] if kind == SYMBOL else 0)
+        name = self.names[entry]
         return Row(
             kind,
-            probe,
+            self.probe(kind, entry),
             "" if is_function else group,
-            self.names[entry],
+            name,
             group if is_function else "",
             self.type_letter(entry),
-            key,
+            (kind, group, name, self.symbol_rows[entry] if kind == SYMBOL else -1),
             entry,
         )
 
@@ -202,13 +206,12 @@ class Catalog:
             group = ""
         for section in self.sections:
             if kind in section.kinds:
-                entry = self._search(section, name, group if colon else None)
-                if entry is not None:
+                for entry in self._named(section, name, group if colon else None):
                     return self.row(kind, entry)
         return None
 
-    def _search(self, section: Section, name: str, group: str | None) -> int | None:
-        """The first entry of a section with this name (and group; None: any group)."""
+    def _named(self, section: Section, name: str, group: str | None) -> Iterator[int]:
+        """The entries of a section with this name and group (None: any group)."""
         if section.by_group:
             wanted = (group or "", name)
             at = bisect_left(range(section.start, section.end), wanted, key=lambda e: (self.group(e), self.names[e]))
@@ -216,22 +219,18 @@ class Catalog:
             at = bisect_left(self.names, name, section.start, section.end) - section.start
         for entry in range(section.start + at, section.end):
             if self.names[entry] != name:
-                return None
+                return
             if group is None or self.group(entry) == group:
-                return entry
-        return None
+                yield entry
 
     def entry_of(self, key: Hashable) -> int | None:
         """The entry that a row's key names, in this catalog, or None."""
-        if not isinstance(key, tuple) or (row := self.find(f"{SYMBOL}:{key[1]}" if key[0] == SYMBOL else key[1])) is None:
+        if not isinstance(key, tuple):
             return None
-        entry = row.entry
-        if key[0] == SYMBOL:
-            name = self.names[entry]
-            last = next((s.end for s in self.sections if s.start <= entry < s.end), entry)
-            twins = takewhile(lambda e: self.names[e] == name, range(entry, last))
-            return next((e for e in twins if self.symbol_rows[e] == key[2]), None)
-        return entry
+        kind, group, name, symbol = key
+        named = (self._named(section, name, group) for section in self.sections if kind in section.kinds)
+        entries = (e for e in chain.from_iterable(named) if symbol < 0 or self.symbol_rows[e] == symbol)
+        return next(entries, None)
 
     def view(self, text: str, previous: View | None = None) -> View:
         """The rows that a query selects; `previous` (a view of this catalog) makes typing on cheap."""

@@ -70,7 +70,7 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "take it only on a machine that you can reboot",
     ),
     Reason.FTRACE_GROUP: (
-        "The format of a record that the function tracers write; there is no event behind it",
+        "The format of a record that ftrace itself writes; there is no tracepoint behind it",
         "use the tracer through /sys/kernel/tracing/current_tracer",
     ),
     Reason.DISAGREE: ("The sources disagree: one lists this probe, another does not", "see the sources below"),

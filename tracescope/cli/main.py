@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from importlib import import_module
 
 from tracescope import __version__
 from tracescope.cli.output import complain
-from tracescope.errors import TraceScopeError, UsageError
+from tracescope.errors import Refused, TraceScopeError, UsageError
 
 __all__ = ("build_parser", "main")
 
@@ -21,6 +22,8 @@ COMMANDS = {
     "symbols": ("symbols", "list the kernel's symbols with their class, scope and verdict"),
     "choose": ("choose", "say which probe to take for a purpose, best first, and why"),
     "attach": ("attach", "attach probes and print their events"),
+    "snapshot": ("snapshot", "write what this host shows to one zip, to be read on any machine"),
+    "diff": ("diff", "say what differs between two hosts: probes, fields, prototypes, verdicts"),
     "doctor": ("doctor", "say what works on this host, what does not, why, and the fix"),
 }
 """Each command: the module of this package that holds its `add_arguments` and `run`, and its line in the help."""
@@ -63,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for what a user can meet."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     words, command = _split(arguments)
-    args = build_parser(words).parse_args(words)
-    args.run_command = command
     try:
+        args = build_parser(words).parse_args(words)
+        args.run_command = command
         if args.command is None:
             return _browse(args.host)
         status: int = import_module(f"tracescope.cli.{COMMANDS[args.command][0]}").run(args)
@@ -79,10 +82,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader (head, less) went away: that is its right. Do not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) went away: that is its right.
+        _drop_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        _drop_output()
+        complain(Refused("the output cannot be written", os.strerror(error.errno)))
+        return 1
     return status
+
+
+def _drop_output() -> None:
+    """What is still in the buffer has nowhere to go: no complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:

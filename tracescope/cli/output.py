@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 
@@ -14,6 +13,8 @@ __all__ = ("complain", "note", "print_json", "print_text")
 
 def print_json(row: Mapping[str, object]) -> None:
     """One object on one line. ASCII only, so that bytes kept by surrogateescape survive any terminal and any pipe."""
+    import json
+
     sys.stdout.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 

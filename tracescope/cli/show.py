@@ -21,7 +21,7 @@ from tracescope.host import open_host
 
 __all__ = ("add_arguments", "run")
 
-
+_NEAR = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     row = catalog.find(full_name(args.probe))
     if row is None:
         complain_of(host, catalog)
-        raise Refused(f"there is no {args.probe} on this host", *_near(catalog, args.probe))
+        raise Refused(f"there is no probe '{args.probe}' on this host", *_near(catalog, args.probe))
     for text in host.notes:
         note(text)
     detail = describe(catalog, row)
@@ -49,13 +49,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _near(catalog: Catalog, probe: str) -> tuple[str, str]:
-    """Names that look alike, for the fix."""
-    name = probe.rpartition(":")[2]
-    rows = [catalog.view(name).row(at).probe for at in range(min(3, len(catalog.view(name))))]
-    if not rows:
-        near = difflib.get_close_matches(name, set(catalog.names), 3)
-        rows = [catalog.view(text).row(0).probe for text in near]
-    return "no source lists it", f"did you mean {', '.join(rows)}" if rows else "tracescope list '*PART*'"
+    """Why, and names that look alike for the fix: of the same kind where it has them."""
+    kind, _, name = probe.rpartition(":")
+    kind = kind.partition(":")[0]
+    names = [text for text in dict.fromkeys(catalog.names) if name and name in text][:_NEAR]
+    names = names or difflib.get_close_matches(name, set(catalog.names), _NEAR)
+    rows = [row for name in names if (row := _named(catalog, kind, name))]
+    near = ", ".join(row.probe for row in rows)
+    return "no source lists it", f"did you mean {near}" if near else "tracescope list '*PART*'"
+
+
+def _named(catalog: Catalog, kind: str, name: str) -> Row | None:
+    """The row of this name and kind, else of any kind."""
+    rows = [row for row in catalog.view(name) if row.name == name]
+    return next((row for row in rows if row.kind == kind), rows[0] if rows else None)
 
 
 def _json(catalog: Catalog, row: Row, detail: Detail) -> dict[str, object]:

@@ -9,7 +9,7 @@ import argparse
 import fnmatch
 import re
 
-from tracescope.catalog.facts import Fact
+from tracescope.catalog.detail import is_exported
 from tracescope.catalog.read import read_sources, sources_for
 from tracescope.catalog.store import SYMBOL, Catalog
 from tracescope.cli.output import print_json, print_text
@@ -52,11 +52,11 @@ def _entries(catalog: Catalog) -> dict[int, int]:
 
 def _print(catalog: Catalog, entry: int, row: int, *, as_json: bool) -> None:
     symbol = catalog.knowledge.symbols[row]  # type: ignore[index]
-    exported = catalog.has_fact(entry, Fact.EXPORTED)
-    kind = classify(symbol.type, symbol.module, exported=exported)
+    exported = is_exported(catalog, entry)
+    kind = classify(symbol.type, symbol.module, exported=exported is True)
     if not as_json:
-        module = f"\t[{symbol.module}]" if symbol.module else ""
-        print_text(f"{symbol.address:016x} {symbol.type} {symbol.name}  {kind.name}, {kind.scope}".rstrip() + module)
+        module = f" [{symbol.module}]" if symbol.module else ""
+        print_text(f"{symbol.address:016x} {symbol.type} {symbol.name}{module}  {kind.name}, {kind.scope}")
         return
     verdict = catalog.verdict(SYMBOL, entry)
     print_json(
@@ -67,8 +67,7 @@ def _print(catalog: Catalog, entry: int, row: int, *, as_json: bool) -> None:
             "class": kind.name,
             "scope": kind.scope,
             "module": symbol.module,
-            # None: a kernel without CONFIG_KALLSYMS_ALL does not show its exports.
-            "exported": exported or (False if symbol.module or catalog.knowledge.shows_exports else None),
+            "exported": exported,
             "verdict": verdict.answer.value,
             "reasons": [reason.value for reason in verdict.reasons],
         }

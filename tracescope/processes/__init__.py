@@ -1,0 +1,48 @@
+"""What processes did: from exec, exit and fork events to programs, spawners and restart loops. Pure."""
+
+from tracescope.processes.events import (
+    ExecEvent,
+    ExecFailed,
+    ExitEvent,
+    ForkEvent,
+    ProcessEvent,
+    event_from_json,
+    rfc3339,
+    time_of,
+)
+from tracescope.processes.failures import FailedExec
+from tracescope.processes.process import Process
+from tracescope.processes.sentence import loop_words, parent_words, summary_line
+from tracescope.processes.shell import command_of, shell_command
+from tracescope.processes.summary import Loop, Parent, ProgramSummary, Spawner, Summary, summarize
+from tracescope.processes.table import ProcessTable
+from tracescope.processes.words import duration_words, exit_words, share_words, signal_name
+
+__all__ = (
+    "ExecEvent",
+    "ExecFailed",
+    "ExitEvent",
+    "FailedExec",
+    "ForkEvent",
+    "Loop",
+    "Parent",
+    "Process",
+    "ProcessEvent",
+    "ProcessTable",
+    "ProgramSummary",
+    "Spawner",
+    "Summary",
+    "command_of",
+    "duration_words",
+    "event_from_json",
+    "exit_words",
+    "loop_words",
+    "parent_words",
+    "rfc3339",
+    "share_words",
+    "shell_command",
+    "signal_name",
+    "summarize",
+    "summary_line",
+    "time_of",
+)

@@ -67,7 +67,7 @@ class LiveScreen(Screen[None]):
         words.append((f"  {events.row_count:,} of the last {self._feed.end - self._feed.first:,} events", "dim"))
         if events.behind:
             words.append((f"  filtering: {events.behind:,} to go", "$text-warning"))
-        self._follow.update(Content.assemble(*words))
+        self._follow.update(Content.assemble(*words), layout=False)
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:

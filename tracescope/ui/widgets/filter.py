@@ -56,4 +56,4 @@ class FilterLine(Horizontal):
 
     def show_hits(self, text: str) -> None:
         """Say how much the filter leaves."""
-        self.query_one("#hits", Static).update(Content(text))
+        self.query_one("#hits", Static).update(Content(text), layout=False)

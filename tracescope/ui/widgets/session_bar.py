@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Sparkline, Static
 
 from tracescope.printable import printable
-from tracescope.ui.feed import Feed
+from tracescope.ui.feed import Feed, Totals
 from tracescope.ui.look import amount
 
 __all__ = ("SessionBar", "session_words")
@@ -22,6 +22,7 @@ class SessionBar(Horizontal):
     def __init__(self, feed: Feed) -> None:
         super().__init__()
         self._feed = feed
+        self._shown: Set[str] = frozenset()
         self._text = Static("", id="session-words", markup=False)
         self._rate = Sparkline(list(feed.rates), id="rate")
 
@@ -32,11 +33,15 @@ class SessionBar(Horizontal):
 
     def update_counts(self) -> None:
         """Take the feed's newest numbers."""
-        self._text.update(Content.assemble(*self._words()))
-        self._rate.data = list(self._feed.rates)
-
-    def _words(self) -> Iterator[Content | str | tuple[str, str]]:
         totals = self._feed.totals()
+        # A layout costs milliseconds: only when there is more or less to show, not at every tick.
+        changed = totals.per_probe.keys() != self._shown
+        self._shown = totals.per_probe.keys()
+        self._text.update(Content.assemble(*self._words(totals)), layout=changed)
+        if self._rate.data != (rates := list(self._feed.rates)):
+            self._rate.data = rates
+
+    def _words(self, totals: Totals) -> Iterator[Content | str | tuple[str, str]]:
         yield from session_words(self._feed)
         yield f"{amount(totals.events, 'event')}  "
         yield f"{totals.lost:,} lost", "bold $text-error" if totals.lost else "dim"

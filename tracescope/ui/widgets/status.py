@@ -46,7 +46,7 @@ class StatusLine(Static):
         room = self.size.width - lead.cell_length - host.cell_length
         wordings = ([_source(report, brief=brief) for report in self._reports] for brief in (False, True))
         sources = next((text for parts in wordings if (text := _GAP.join(parts)).cell_length <= room), self._problems())
-        self.update(Content.assemble(lead, sources.truncate(max(0, room), ellipsis=True, pad=True), host))
+        self.update(Content.assemble(lead, sources.truncate(max(0, room), ellipsis=True, pad=True), host), layout=False)
 
     def _problems(self) -> Content:
         """For little room: what is not well, and how many are."""

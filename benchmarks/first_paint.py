@@ -1,0 +1,90 @@
+"""How long the TUI lets one wait: process start to first paint, to tracepoints and symbols, to every source; and its memory.
+
+Starts the real program on a pseudo-terminal of 160x50, five times without its cache and five times with it, and prints
+medians. Run: python benchmarks/first_paint.py [SNAPSHOT]
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+from statistics import median
+
+RUNS = 5
+QUIET = 1.5
+"""Seconds without a larger paint after which nothing more is expected (the cursor's blink is a small one)."""
+LARGE = 400
+START = "import sys; from tracescope.cli.main import main; sys.exit(main())"
+ESCAPE = re.compile(rb"\x1b\[[0-9;?<>=]*[A-Za-z]")
+HITS = re.compile(rb"\d{2,3},\d{3} *$", re.MULTILINE)
+
+
+def spawn(arguments, cache):
+    """The program's process id and its terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        root = str(Path(__file__).parent.parent)
+        environment = {**os.environ, "TERM": "xterm-256color", "XDG_CACHE_HOME": cache, "PYTHONPATH": root}
+        os.execve(sys.executable, [sys.executable, "-c", START, *arguments], environment)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+    return pid, terminal
+
+
+def measure(arguments, cache):
+    """Seconds to the filter line, to the first hundred thousand rows, to the last large paint; MB."""
+    start = time.monotonic()
+    pid, terminal = spawn(arguments, cache)
+    seen, painted, searchable, last = b"", 0.0, 0.0, start
+    while time.monotonic() - last < QUIET:
+        if not select.select([terminal], [], [], 0.05)[0]:
+            continue
+        chunk, now = os.read(terminal, 1 << 16), time.monotonic()
+        seen += chunk
+        last = now if len(chunk) > LARGE else last
+        text = ESCAPE.sub(b"\n", seen)
+        if not painted and b"words, globs" in text:
+            painted = now - start
+        if not searchable and HITS.search(text):
+            searchable = now - start
+    status = Path(f"/proc/{pid}/status").read_text()
+    resident = int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    os.write(terminal, b"\x11")  # ctrl+q
+    while select.select([terminal], [], [], 5)[0]:
+        try:
+            os.read(terminal, 1 << 16)
+        except OSError:
+            break
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return painted, searchable, last - start, resident
+
+
+def main():
+    with tempfile.TemporaryDirectory() as kept:
+        cold = []
+        for _ in range(RUNS):
+            with tempfile.TemporaryDirectory() as empty:
+                cold.append(measure(host(), empty))
+        measure(host(), kept)
+        warm = [measure(host(), kept) for _ in range(RUNS)]
+    print(f"{'medians of ' + str(RUNS):20}{'first paint':>14}{'searchable':>14}{'all sources':>14}{'memory':>12}")
+    for name, runs in (("without the cache", cold), ("with the cache", warm)):
+        paint, search, whole, memory = (median(column) for column in zip(*runs, strict=True))
+        print(f"{name:20}{paint:12.3f} s{search:12.3f} s{whole:12.3f} s{memory:9.0f} MB")
+
+
+def host():
+    return ["--host", sys.argv[1]] if len(sys.argv) > 1 else []
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""The screen tests do not wait for what waits for a human."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracescope.ui.screens import browser
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Facets are counted at once when the typing stops."""
+    monkeypatch.setattr(browser, "_SETTLE", 0.001)

@@ -1,0 +1,386 @@
+"""Events to processes: who is there, who spawned whom, what each did, in bounded memory.
+
+Events may come a little out of order and from any CPU: a process is known by its pid and start time, and without a
+start time by its pid and the time. Pure: no kernel, no /proc, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEvent, ProcessEvent
+from tracescope.processes.failures import FailedExec, Walks
+from tracescope.processes.groups import Groups
+from tracescope.processes.process import Process, program_of
+from tracescope.processes.tally import Group
+
+__all__ = ("ProcessTable",)
+
+_SECOND = 1_000_000_000
+# /proc gives start times in ticks of 10 ms (USER_HZ is 100).
+_TICK_NS = 20_000_000
+_UNKNOWN = "(unknown)"
+_MAX_LIFE = 1 << 62
+_MAX_DEPTH = 256
+_MAX_SECONDS = 600
+_KEEP_FAILED = 2000
+# Arguments can be long: the number of processes alone would not bound memory.
+_KEEP_BYTES = 64 << 20
+
+
+class ProcessTable:
+    """All processes that are alive, the latest `keep` that are dead, and sums over those that are forgotten.
+
+    The living are bounded by the kernel's pid_max: a pid that comes again ends whoever had it before.
+    """
+
+    def __init__(
+        self,
+        *,
+        short_lived_ns: int = _SECOND,
+        keep: int = 50_000,
+        window_ns: int = 60 * _SECOND,
+        ncpus: int | None = None,
+        begin_ns: int | None = None,
+        max_groups: int = 10_000,
+    ) -> None:
+        self.short_lived_ns = short_lived_ns
+        self.ncpus = ncpus
+        self.begin_ns = begin_ns
+        """When the tracing began, in time of day; by itself the time of the first event."""
+        self.now_ns = begin_ns or 0
+        self.half_ns = max(window_ns // 2, 1)
+        self.events = 0
+        self.starts_by_second: dict[int, int] = {}
+        """Execs in each second of the time of day, the latest ten minutes."""
+        self.groups = Groups(max_groups)
+        self._keep = keep
+        self._walks = Walks(_KEEP_FAILED)
+        self._processes: dict[int, Process] = {}
+        self._by_pid: dict[int, Process] = {}
+        self._by_key: dict[tuple[int, int], Process] = {}
+        self._dead: deque[tuple[Process, int]] = deque()
+        self._dead_bytes = 0
+        self._serial = 0
+        self._handlers: dict[type, Callable[..., None]] = {
+            ForkEvent: self._fork,
+            ExecEvent: self._exec,
+            ExecFailed: self._exec_failed,
+            ExitEvent: self._exit,
+        }
+
+    def add(self, event: ProcessEvent) -> None:
+        """Take one event."""
+        self.events += 1
+        if event.time_ns > self.now_ns:
+            self.now_ns = event.time_ns
+        if self.begin_ns is None:
+            self.begin_ns = event.time_ns
+        self._handlers[type(event)](event)
+
+    def known(self, pid: int, start_ns: int | None, comm: str, exe: str | None = None, ppid: int | None = None) -> None:
+        """Tell of a process that was found in /proc; what events said of it before stays."""
+        process = self._by_pid.get(pid)
+        if process is None:
+            process = self._new(pid, None, self.now_ns)
+        elif process.runs or process.forked:
+            return
+        process.there_before = True
+        process.about_ns = start_ns
+        process.comm, process.program = comm, exe or comm
+        if process.parent is None and ppid:
+            process.parent = self._parent(ppid, None, self.now_ns).serial
+        self._move(process, self._group(process.program, process))
+
+    # What is in the table.
+
+    def __iter__(self) -> Iterator[Process]:
+        """The processes that are kept, dead and alive, oldest first."""
+        return iter(self._processes.values())
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    @property
+    def failed(self) -> deque[FailedExec]:
+        """The latest failed execs, a walk along PATH as one."""
+        return self._walks.rows
+
+    def find(self, pid: int) -> Process | None:
+        """The process that has this pid, or had it last."""
+        return self._by_pid.get(pid)
+
+    def process(self, serial: int | None) -> Process | None:
+        """A process by its serial number, as `Process.parent` has it; None when it is forgotten."""
+        return None if serial is None else self._processes.get(serial)
+
+    def ancestors(self, process: Process) -> list[Process]:
+        """Who spawned it, and who spawned that, nearest first."""
+        found: list[Process] = []
+        parent = self.process(process.parent)
+        while parent is not None and len(found) < _MAX_DEPTH:
+            found.append(parent)
+            parent = self.process(parent.parent)
+        return found
+
+    def children(self) -> dict[int | None, list[Process]]:
+        """The kept processes by the serial of their parent: the whole tree; None has those without one."""
+        found: dict[int | None, list[Process]] = {}
+        for process in self._processes.values():
+            parent = process.parent if process.parent in self._processes else None
+            found.setdefault(parent, []).append(process)
+        return found
+
+    def spawner(self, serial: int | None, now_ns: int) -> Process | None:
+        """The nearest of this process and its ancestors that is not itself short-lived so far."""
+        process = self.process(serial)
+        for _ in range(_MAX_DEPTH):
+            if process is None or process.there_before or process.parent is None:
+                break
+            age = process.age_ns(now_ns)
+            if age is None or age >= self.short_lived_ns:
+                break
+            process = self.process(process.parent)
+        return process
+
+    # From an event to its process.
+
+    def _new(self, pid: int, start_ns: int | None, first_ns: int) -> Process:
+        self._serial += 1
+        process = Process(self._serial, pid, start_ns, first_ns)
+        self._processes[process.serial] = process
+        if start_ns is not None:
+            self._by_key[pid, start_ns] = process
+        old = self._by_pid.get(pid)
+        if old is not None and start_ns is not None and old.start_ns is not None and start_ns < old.start_ns:
+            # Something late about a process that is gone: its pid belongs to another already.
+            process.end_ns = first_ns
+            self._bury(process)
+            return process
+        if old is not None and old.alive:
+            self._ended(old, first_ns)
+        self._by_pid[pid] = process
+        return process
+
+    def _parent(self, pid: int, start_ns: int | None, time_ns: int) -> Process:
+        """The parent that an event names; made up of nothing but its pid when it was not seen before."""
+        process = self._by_pid.get(pid)
+        if process is not None:
+            if start_ns is not None and process.start_ns is not None and process.start_ns != start_ns:
+                process = self._by_key.get((pid, start_ns))
+            elif process.end_ns is not None and process.end_ns < time_ns:
+                process = None
+        if process is None:
+            process = self._new(pid, start_ns, time_ns)
+            process.there_before = True
+        return process
+
+    def _find(self, event: ProcessEvent) -> Process | None:
+        process = self._by_pid.get(event.pid)
+        if process is None or self._is(process, event):
+            return process
+        return None if event.start_ns is None else self._by_key.get((event.pid, event.start_ns))
+
+    def _is(self, process: Process, event: ProcessEvent) -> bool:
+        """Whether the event is of this process, and not of another with the same pid."""
+        start = event.start_ns
+        if start is not None:
+            if process.start_ns is not None:
+                return process.start_ns == start
+            # The tracer's clock may stand still in suspend, that of /proc goes on: only "later" tells.
+            if process.about_ns is not None and start > process.about_ns + _TICK_NS:
+                return False
+        if type(event) is ForkEvent and process.about_ns is None:
+            return event.time_ns <= process.first_ns
+        return process.end_ns is None or event.time_ns <= process.end_ns
+
+    def _process(self, event: ProcessEvent) -> Process:
+        """The process of an event, with what the event says of it."""
+        process = self._find(event)
+        if process is None:
+            process = self._new(event.pid, event.start_ns, event.time_ns)
+        elif process.start_ns is None and event.start_ns is not None:
+            process.start_ns = event.start_ns
+            self._by_key[event.pid, event.start_ns] = process
+        if event.ppid:
+            if process.parent is None:
+                process.parent = self._parent(event.ppid, event.parent_start_ns, event.time_ns).serial
+            else:
+                parent = self._processes.get(process.parent)
+                if parent is None or parent.pid != event.ppid:
+                    self._reparent(process, parent, event)
+        if event.comm is not None:
+            process.comm = event.comm
+        if event.uid is not None:
+            process.uid = event.uid
+        if event.cgroup_id is not None:
+            process.cgroup_id = event.cgroup_id
+        if event.ns_pid is not None:
+            process.ns_pid = event.ns_pid
+        return process
+
+    def _reparent(self, process: Process, parent: Process | None, event: ProcessEvent) -> None:
+        """An event names another parent: the one who forked it stays, others adopted it."""
+        if type(event) is not ForkEvent:
+            process.adopted_by = event.ppid
+        elif event.ppid:
+            process.adopted_by = parent.pid if parent else None
+            process.parent = self._parent(event.ppid, event.parent_start_ns, event.time_ns).serial
+
+    # The four events.
+
+    def _fork(self, event: ForkEvent) -> None:
+        process = self._process(event)
+        if process.forked:
+            return
+        self._count_end(process, -1)
+        process.forked, process.there_before = True, False
+        process.first_ns = min(process.first_ns, event.time_ns)
+        if process.end is not None:
+            process.life_ns = self._life(process, process.end)
+        self._count_end(process, 1)
+        if process.group is None and not process.program:
+            parent = self.process(process.parent)
+            process.program = (parent.program if parent else "") or event.comm or ""
+            self._move(process, self._group(process.program, process))
+
+    def _exec(self, event: ExecEvent) -> None:
+        process = self._process(event)
+        self._lost_walks(self._walks.succeed(event), process)
+        second = event.time_ns // _SECOND
+        self.starts_by_second[second] = self.starts_by_second.get(second, 0) + 1
+        if len(self.starts_by_second) > _MAX_SECONDS:
+            del self.starts_by_second[min(self.starts_by_second)]
+        program = program_of(event)
+        group = self._group(program, process)
+        tally = group.at(event.time_ns // self.half_ns)
+        tally.starts += 1
+        arguments = hash(event.argv)
+        if arguments in group.seen:
+            tally.repeats += 1
+        else:
+            group.seen = (arguments, *group.seen[:3])
+        if process.ran(event):
+            process.program = program
+            self._move(process, group)
+
+    def _exec_failed(self, event: ExecFailed) -> None:
+        process = self._process(event)
+        if process.group is None:
+            process.program = process.program or event.comm or _UNKNOWN
+            self._move(process, self._group(process.program, process))
+        self._lost_walks(self._walks.fail(event), process)
+
+    def _exit(self, event: ExitEvent) -> None:
+        process = self._process(event)
+        if process.end is not None:
+            return
+        if not (process.runs or process.forked):
+            process.there_before = True
+        process.program = process.program or event.comm or _UNKNOWN
+        process.end = event
+        process.cpu_ns = event.cpu_ns or 0
+        process.life_ns = self._life(process, event)
+        process.window_cpu_ns = self._cpu_in_window(process, event)
+        self._ended(process, event.time_ns)
+        self._lost_walks(self._walks.end(event.pid), process)
+
+    # Counting.
+
+    def _life(self, process: Process, event: ExitEvent) -> int | None:
+        if event.lifetime_ns is not None:
+            return min(max(event.lifetime_ns, 0), _MAX_LIFE)
+        if process.runs:
+            return max(event.time_ns - process.runs[-1].time_ns, 0)
+        return max(event.time_ns - process.first_ns, 0) if process.forked else None
+
+    def _cpu_in_window(self, process: Process, event: ExitEvent) -> int:
+        """The part of the CPU time that fell into the window, taken as spread evenly over the life."""
+        since = max(self.begin_ns or 0, (event.time_ns // self.half_ns - 1) * self.half_ns)
+        seen = max(event.time_ns - since, 0)
+        life = max(process.life_ns or 0, event.time_ns - process.first_ns)
+        if process.there_before and event.lifetime_ns is None:
+            return min(process.cpu_ns, seen * (self.ncpus or 1))
+        return process.cpu_ns if life <= seen else process.cpu_ns * seen // life
+
+    def _ended(self, process: Process, end_ns: int) -> None:
+        """A process is over, by its exit or because another has its pid."""
+        late = process.end_ns is not None
+        process.end_ns = end_ns
+        if process.group is None:
+            process.group = self._group(process.program, process)
+        elif not late:
+            self._group_of(process).alive -= 1
+        self._count_end(process, 1)
+        if late:
+            return
+        if process.life_ns is not None and process.life_ns < self.short_lived_ns:
+            self._fold(process)
+        self._bury(process)
+
+    def _count_end(self, process: Process, sign: int) -> None:
+        end, life = process.end, process.life_ns
+        if end is None:
+            return
+        tally = self._group_of(process).at(end.time_ns // self.half_ns)
+        tally.end(sign, life, process.exit_words)
+        tally.cpu_ns += sign * process.cpu_ns
+        tally.window_cpu_ns += sign * process.window_cpu_ns
+        if life is not None and life < self.short_lived_ns:
+            tally.short += sign
+        if process.forked and not process.execs:
+            tally.starts += sign
+            tally.forks += sign
+
+    def _lost_walks(self, walks: list[FailedExec], process: Process) -> None:
+        for walk in walks:
+            group = self._group(walk.program, process)
+            group.at(walk.first.time_ns // self.half_ns).failures += 1
+
+    def _group(self, program: str, process: Process) -> Group:
+        """The group for a program that this process runs."""
+        return self.groups.get(program, process.parent, process.cgroup_id)
+
+    def _group_of(self, process: Process) -> Group:
+        group = process.group
+        if group is None:
+            group = self._group(process.program, process)
+        while group.into is not None:
+            group = group.into
+        process.group = group
+        return group
+
+    def _move(self, process: Process, group: Group) -> None:
+        """A process runs another program: it is alive there, or its end counts there."""
+        if process.alive:
+            if process.group is not None:
+                self._group_of(process).alive -= 1
+            group.alive += 1
+            process.group = group
+        else:
+            execs, process.execs = process.execs, process.execs - 1
+            self._count_end(process, -1)
+            process.group, process.execs = group, execs
+            self._count_end(process, 1)
+
+    def _fold(self, process: Process) -> None:
+        """What a short-lived process spawned counts as its parent's: that one is who can be stopped."""
+        self.groups.fold(process.serial, process.parent if process.parent in self._processes else None)
+
+    def _bury(self, process: Process) -> None:
+        size = process.argument_bytes()
+        self._dead.append((process, size))
+        self._dead_bytes += size
+        while len(self._dead) > self._keep or self._dead_bytes > _KEEP_BYTES:
+            oldest, size = self._dead.popleft()
+            self._dead_bytes -= size
+            self._forget(oldest)
+
+    def _forget(self, process: Process) -> None:
+        self._fold(process)
+        del self._processes[process.serial]
+        if self._by_pid.get(process.pid) is process:
+            del self._by_pid[process.pid]
+        if process.start_ns is not None and self._by_key.get((process.pid, process.start_ns)) is process:
+            del self._by_key[process.pid, process.start_ns]

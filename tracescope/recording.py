@@ -1,0 +1,268 @@
+"""A session's events in one file, readable up to the last second when the writer is killed.
+
+Plain JSON Lines: `{"tracescope": header}`, then the events as `--json` prints them, and now and then
+`{"counts": {"events", "lost"}}`, at the end with `"final": true`. No compression: a cut or a damaged byte then costs
+one line, not a block, and head, grep and jq read the file while it grows. A kill loses nothing that was handed to the
+kernel; a power cut may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tracescope import __version__
+from tracescope.errors import Damaged, Refused, TraceScopeError, from_oserror
+from tracescope.host import Host
+
+__all__ = ("Header", "Recorder", "Recording", "host_facts", "open_recording")
+
+SCHEMA = 1
+KINDS = ("attach", "exec")
+_FLUSH_SECONDS = 1.0
+_FLUSH_BYTES = 1 << 20
+_READ_BYTES = 1 << 14
+_MAX_LINE = 16 << 20
+_BEGIN = b'{"tracescope":'
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a recording says of itself."""
+
+    kind: str
+    """Whose events they are: `attach` or `exec`."""
+    time: str
+    version: str = __version__
+    host: Mapping[str, object] = field(default_factory=dict)
+    session: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def ncpus(self) -> int | None:
+        """How many CPUs the host had, if it is known."""
+        count = self.host.get("ncpus")
+        return count if type(count) is int and 0 < count < 1 << 20 else None
+
+
+def host_facts(host: Host) -> dict[str, object]:
+    """What a recording keeps of this machine: uname, boot id, number of CPUs."""
+    facts: dict[str, object] = {"uname": list(os.uname()), "ncpus": os.cpu_count()}
+    try:
+        facts["boot_id"] = host.read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
+    except TraceScopeError:
+        pass
+    return facts
+
+
+class Recorder:
+    """Writes a recording as the session runs, for one thread. Refuses a file that exists unless `overwrite`."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        kind: str,
+        host: Mapping[str, object] | None = None,
+        session: Mapping[str, object] | None = None,
+        overwrite: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = Path(path)
+        self.events = 0
+        self._clock = clock
+        self._lines: list[str] = []
+        self._bytes = 0
+        self._flushed = clock()
+        self._lost = 0
+        # Arguments of commands hold secrets: nobody but the owner reads them.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
+        try:
+            self._fd: int | None = os.open(self.path, flags, 0o600)
+        except FileExistsError:
+            fix = "take another name, or ask to overwrite it"
+            raise Refused(f"{self.path} is there already", "a recording overwrites nothing by itself", fix) from None
+        except OSError as error:
+            raise self._refusal(error) from None
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        header = {"schema": SCHEMA, "version": __version__, "kind": kind, "time": now}
+        self._put({"tracescope": header | {"host": host or {}, "session": session or {}}})
+        self._hand_over()
+
+    def write(self, event: Mapping[str, object]) -> None:
+        """Record one event, as `--json` prints it."""
+        self._put(event)
+        self.events += 1
+        if self._bytes >= _FLUSH_BYTES or self._clock() - self._flushed >= _FLUSH_SECONDS:
+            self._hand_over()
+
+    def pulse(self, lost: int) -> None:
+        """Call this more often than once a second, also when nothing happens; it flushes when a second is over."""
+        if self._clock() - self._flushed >= _FLUSH_SECONDS:
+            self.flush(lost)
+
+    def flush(self, lost: int) -> None:
+        """Hand everything to the kernel, with the number of events lost so far: what is written now survives a kill."""
+        if self._lines or lost != self._lost:
+            self._lost = lost
+            self._put({"counts": {"events": self.events, "lost": lost}})
+        self._hand_over()
+
+    def close(self, lost: int | None = None) -> None:
+        """Write the final counts; may be called again."""
+        if self._fd is None:
+            return
+        self._put({"counts": {"events": self.events, "lost": self._lost if lost is None else lost, "final": True}})
+        self._hand_over()
+        os.close(self._fd)
+        self._fd = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, row: Mapping[str, object]) -> None:
+        line = json.dumps(row, separators=(",", ":")) + "\n"
+        self._lines.append(line)
+        self._bytes += len(line)
+
+    def _hand_over(self) -> None:
+        if self._fd is None:
+            raise Refused(f"{self.path} is closed", "the recording has ended")
+        data = memoryview("".join(self._lines).encode("ascii"))
+        self._lines.clear()
+        self._bytes = 0
+        self._flushed = self._clock()
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            os.close(self._fd)
+            self._fd = None
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: OSError) -> Refused:
+        fix = "take another folder, or make room" if error.errno else ""
+        return Refused(f"{self.path} cannot be written", os.strerror(error.errno or 0), fix)
+
+
+class Recording:
+    """A recording to read: iterate it for its events; the counters are right when the iteration is over."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self._reset()
+
+    def _reset(self) -> None:
+        self.events = 0
+        self.damaged = 0
+        """Lines that could not be read."""
+        self.lost: int | None = None
+        """Events that the kernel could not hand over, by the last count; None without any count."""
+        self.missing = 0
+        """Events that were written, by the counts, and are not here."""
+        self.cut = False
+        """The last line is not whole."""
+        self.complete = False
+        """It has its end: the writer was not killed."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The events, as `--json` prints them; Missing, Forbidden or Damaged when the file cannot be read at all."""
+        self._reset()
+        try:
+            with self.path.open("rb") as file:
+                file.readline(_MAX_LINE)
+                for lines in self._blocks(file.read):
+                    for row in self._rows(lines):
+                        counts = row.get("counts")
+                        if type(counts) is dict:
+                            self._count(counts)
+                        else:
+                            self.events += 1
+                            yield row
+        except OSError as error:
+            raise from_oserror(error, str(self.path)) from None
+
+    def notes(self) -> list[str]:
+        """What is wrong with the file, in sentences; empty when nothing is."""
+        found = []
+        if self.damaged:
+            found.append(f"{self.damaged} line{'s' if self.damaged > 1 else ''} could not be read")
+        if self.missing:
+            found.append(f"{self.missing} recorded events are not in the file any more")
+        if not self.complete:
+            cut = " in the middle of a line" if self.cut else ""
+            found.append(f"the recording stops{cut}: its writer did not end it")
+        return found
+
+    def _blocks(self, read: Callable[[int], bytes]) -> Iterator[list[bytes]]:
+        """The lines of the file in lists; what stands after the last line feed is a cut tail."""
+        rest = b""
+        while block := read(_READ_BYTES):
+            *lines, rest = (rest + block).split(b"\n")
+            yield lines
+            if len(rest) > _MAX_LINE:
+                # No event is that long. What follows on the same line cannot be read either, and is one damage more.
+                self.damaged += 1
+                rest = b""
+        self.cut = bool(rest)
+
+    def _rows(self, lines: list[bytes]) -> list[dict[str, Any]]:
+        # All in one go is twice as fast as line by line.
+        rows = _loads(b"[" + b",".join(lines) + b"]")
+        if rows is None or len(rows) != len(lines):
+            rows = [_loads(line) for line in lines]
+        good = [row for row in rows if type(row) is dict]
+        self.damaged += len(lines) - len(good)
+        return good
+
+    def _count(self, counts: dict[str, Any]) -> None:
+        events, lost = counts.get("events"), counts.get("lost")
+        if type(events) is int and type(lost) is int:
+            self.lost = lost
+            self.missing = max(events - self.events, 0)
+            self.complete = counts.get("final") is True
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def open_recording(path: Path | str) -> Recording:
+    """A recording; Damaged for a file that is none, Refused for one of a later schema, with what to do about it."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_MAX_LINE)
+    except OSError as error:
+        raise from_oserror(error, str(path)) from None
+    row = _loads(line) if line.startswith(_BEGIN) else None
+    header = row.get("tracescope") if type(row) is dict else None
+    if type(header) is not dict or type(header.get("schema")) is not int or header.get("kind") not in KINDS:
+        why = "its first line is not the header that every recording begins with"
+        raise Damaged(f"{path} is no recording", why, "record with --save FILE")
+    if header["schema"] > SCHEMA:
+        why = f"its schema is {header['schema']}, this tracescope knows up to {SCHEMA}"
+        raise Refused(f"{path} was recorded by a later tracescope", why, "upgrade tracescope")
+    return Recording(path, _header(header))
+
+
+def _header(data: Mapping[str, Any]) -> Header:
+    host, session = data.get("host"), data.get("session")
+    return Header(
+        kind=data["kind"],
+        time=str(data.get("time", "")),
+        version=str(data.get("version", "")),
+        host=host if type(host) is dict else {},
+        session=session if type(session) is dict else {},
+    )
