@@ -45,17 +45,39 @@ def one(number: int) -> Iterator[ProcessEvent]:
         walk = range(3) if name == "make" else range(0)
         for place in walk:
             yield ExecFailed(
-                time_ns=at + 10_000 + place, comm=name, filename=f"/opt/{place}/cc{number % 7}", argv=argv, ret=-2,
-                errno="ENOENT", duration_ns=9000, **common,
+                time_ns=at + 10_000 + place,
+                comm=name,
+                filename=f"/opt/{place}/cc{number % 7}",
+                argv=argv,
+                ret=-2,
+                errno="ENOENT",
+                duration_ns=9000,
+                **common,
             )
         yield ExecEvent(
-            time_ns=at + 50_000, comm=path[-15:], comm_before=name, filename=path, argv=argv, argv_truncated=False,
-            argv_size=60, ret=0, duration_ns=200_000, **common,
+            time_ns=at + 50_000,
+            comm=path[-15:],
+            comm_before=name,
+            filename=path,
+            argv=argv,
+            argv_truncated=False,
+            argv_size=60,
+            ret=0,
+            duration_ns=200_000,
+            **common,
         )
     code = 1 if name in ("app", "systemd") else 0
     yield ExitEvent(
-        time_ns=at + 11_000_000, comm=name, lifetime_ns=11_000_000, exit_code=code, signal=0, core=False,
-        cpu_ns=500_000, user_ns=400_000, system_ns=100_000, **common,
+        time_ns=at + 11_000_000,
+        comm=name,
+        lifetime_ns=11_000_000,
+        exit_code=code,
+        signal=0,
+        core=False,
+        cpu_ns=500_000,
+        user_ns=400_000,
+        system_ns=100_000,
+        **common,
     )
 
 
@@ -99,8 +121,10 @@ def main() -> None:
         for data in open_recording(path):
             table.add(event_from_json(data))
         spent = time.perf_counter() - start
-        print(f"{'read, decoded, added':28}{table.events:10,} events{spent:8.2f} s {before:8.0f} MB before,"
-              f" {peak():.0f} MB at most")
+        print(
+            f"{'read, decoded, added':28}{table.events:10,} events{spent:8.2f} s {before:8.0f} MB before,"
+            f" {peak():.0f} MB at most"
+        )
     start = time.perf_counter()
     summary = summarize(table)
     print(f"{'summary':28}{len(table):10,} kept  {(time.perf_counter() - start) * 1000:8.2f} ms")

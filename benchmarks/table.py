@@ -1,72 +1,70 @@
-"""The table's latencies at 300,000 rows and more, headless: a page down drawn, a keystroke in the filter line drawn.
+"""A key's answer with the whole catalog of this host: milliseconds to its first byte and to its last one.
+
+The real program runs on a pseudo-terminal of 160x50. The last byte of a keystroke holds the facets and the detail.
 
 Run: python benchmarks/table.py [SNAPSHOT]
 """
 
 from __future__ import annotations
 
-import asyncio
+import os
+import select
 import sys
+import tempfile
 import time
 from statistics import median, quantiles
 
-from textual import events
-
-from tracescope.catalog.read import read_all
-from tracescope.host import open_host
-from tracescope.ui.app import TraceScope
-from tracescope.ui.screens.browser import BrowserScreen
+from first_paint import HITS, QUIET, plain, spawn
 
 WORDS = ("tcp_sendmsg", "execve", "sys_enter_*at", "kind:tracepoint sched", "vfs read", "ext4")
+DOWN, PAGE_DOWN, TAB, SLASH, BACKSPACE = b"\x1b[B", b"\x1b[6~", b"\t", b"/", b"\x7f"
+SETTLED = 0.25
+"""Seconds without a byte after which a key is answered: longer than the facets wait."""
 
 
-async def press(app, key, character=None):
-    """Seconds from a key to the end of its drawing."""
-    screen = app.screen
-    start = time.perf_counter()
-    (app.focused or screen).post_message(events.Key(key, character))
-    await asyncio.sleep(0)
-    # Until every queue is empty and nothing waits to be drawn.
-    while any(node.message_queue_size for node in screen.walk_children(with_self=True)) or screen._dirty_widgets:
-        await asyncio.sleep(0)
-        screen._on_timer_update()
-    return time.perf_counter() - start
+def read_until_quiet(terminal, seconds):
+    """The bytes, and the moments of the first and of the last."""
+    seen, first, last = b"", 0.0, time.monotonic()
+    while time.monotonic() - last < seconds:
+        if select.select([terminal], [], [], 0.01)[0]:
+            seen += os.read(terminal, 1 << 16)
+            last = time.monotonic()
+            first = first or last
+    return seen, first, last
 
 
-def show(name, times):
-    cuts = quantiles(times, n=100)
-    print(f"{name:34}{median(times) * 1000:8.1f} ms{cuts[98] * 1000:8.1f} ms{max(times) * 1000:8.1f} ms")
+def press(terminal, key):
+    """Milliseconds to the first and to the last byte of the answer."""
+    start = time.monotonic()
+    os.write(terminal, key)
+    _, first, last = read_until_quiet(terminal, SETTLED)
+    return (first - start) * 1000, (last - start) * 1000
 
 
-async def run(host):
-    app = TraceScope(host, read=read_all, open_session=None)
-    async with app.run_test(size=(160, 50)) as pilot:
-        await app.workers.wait_for_complete()
-        await pilot.pause(0.5)
-        screen = app.screen
-        assert isinstance(screen, BrowserScreen)
-        print(f"{screen.table.row_count:,} rows{'':20}{'median':>11}{'p99':>11}{'max':>11}")
-        screen.table.focus()
-        await pilot.pause()
-        show("page down", [await press(app, "pagedown") for _ in range(200)])
-        show("cursor down", [await press(app, "down") for _ in range(200)])
-        screen.input.focus()
-        await pilot.pause()
-        times = []
-        for word in WORDS:
-            for character in word:
-                times.append(await press(app, "space" if character == " " else character, character))
-            times += [await press(app, "backspace") for _ in word]
-        show("keystroke in the filter line", times)
-        view = screen.table.view
-        start = time.perf_counter()
-        view.facets()
-        print(f"{'facets of all rows':34}{(time.perf_counter() - start) * 1000:8.1f} ms")
-        key = view.row(len(view) - 1).key
-        start = time.perf_counter()
-        view.index(key)
-        print(f"{'finding the last row by its key':34}{(time.perf_counter() - start) * 1000:8.1f} ms")
+def show(name, pairs):
+    for what, column in zip(("first byte", "last byte"), zip(*pairs, strict=True), strict=True):
+        cuts = quantiles(column, n=100)
+        print(f"{name:20}{what:12}{median(column):8.1f} ms{cuts[98]:8.1f} ms{max(column):8.1f} ms")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as cache:
+        pid, terminal = spawn(["--host", sys.argv[1]] if len(sys.argv) > 1 else [], cache)
+        # Away from the filter line: its blinking cursor writes bytes of its own.
+        seen = read_until_quiet(terminal, 0.4)[0]
+        os.write(terminal, TAB)
+        seen += read_until_quiet(terminal, QUIET)[0]
+        rows = HITS.findall(plain(seen))[-1].decode().strip()
+        print(f"{rows + ' rows':32}{'median':>11}{'p99':>11}{'max':>11}")
+        show("page down", [press(terminal, PAGE_DOWN) for _ in range(50)])
+        show("cursor down", [press(terminal, DOWN) for _ in range(50)])
+        os.write(terminal, SLASH)
+        read_until_quiet(terminal, SETTLED)
+        keys = [key for word in WORDS for key in (*(bytes([c]) for c in word.encode()), *[BACKSPACE] * len(word))]
+        show("keystroke", [press(terminal, key) for key in keys])
+        os.write(terminal, b"\x11")  # ctrl+q
+        os.waitpid(pid, 0)
 
 
 if __name__ == "__main__":
-    asyncio.run(run(open_host(*sys.argv[1:2])))
+    main()

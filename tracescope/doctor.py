@@ -27,13 +27,6 @@ _GIVES = {
     "perf": "performance counters and software events",
     "bpftrace": "a second opinion on what can be attached",
 }
-_FIXES = {
-    "perf": "apt-get install linux-perf",
-    "bpftrace": "apt-get install bpftrace",
-    "blacklist": "mount -t debugfs none /sys/kernel/debug",
-    "btf": "a kernel built with CONFIG_DEBUG_INFO_BTF",
-    "ftrace": "boot without lockdown, in a kernel with CONFIG_DYNAMIC_FTRACE",
-}
 
 
 class Health(StrEnum):
@@ -79,7 +72,7 @@ def _sources(catalog: Catalog) -> Iterator[Check]:
             yield Check(name, Health.OK, f"{said} ({report.why})" if report.why else said)
         else:
             lost = f"{report.state.value}: without it, nobody knows {_GIVES[name]}"
-            yield Check(name, Health.LIMITED, lost, report.why, report.fix or _FIXES.get(name, ""))
+            yield Check(name, Health.LIMITED, lost, report.why, report.fix)
 
 
 def _kernel(host: Host, catalog: Catalog) -> Iterator[Check]:

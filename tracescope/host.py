@@ -138,7 +138,8 @@ class LiveHost:
             raise from_oserror(error, command[0]) from None
         if done.returncode != 0 and not done.stdout:
             first = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [""])[0]
-            raise Missing(f"`{shown}` ended with status {done.returncode}", first)
+            fix = "" if os.geteuid() == 0 else "run as root"
+            raise Missing(f"`{shown}` ended with status {done.returncode}", first, fix)
         return done.stdout
 
     @cached_property

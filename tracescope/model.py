@@ -113,9 +113,9 @@ class Field:
     @property
     def declaration(self) -> str:
         """The field as `bpftrace -lv` writes it: `char comm[16]`, `__data_loc char[] filename`."""
-        if self.array is None or self.location:
+        if self.location:
             return f"{self.full_type} {self.name}"
-        return f"{self.type} {self.name}[{self.array}]"
+        return f"{self.type} {self.name}" if self.array is None else f"{self.type} {self.name}[{self.array}]"
 
 
 @dataclass(frozen=True, slots=True)

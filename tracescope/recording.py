@@ -26,6 +26,7 @@ SCHEMA = 1
 KINDS = ("attach", "exec")
 _FLUSH_SECONDS = 1.0
 _FLUSH_BYTES = 1 << 20
+# Small: rows that live long are work for the garbage collector.
 _READ_BYTES = 1 << 14
 _MAX_LINE = 16 << 20
 _BEGIN = b'{"tracescope":'

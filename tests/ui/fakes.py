@@ -196,7 +196,11 @@ def read_memory(
 
 
 def make_app(
-    host: MemoryHost | None = None, *, config: Config | None = None, fails: TraceScopeError | None = None
+    host: MemoryHost | None = None,
+    *,
+    config: Config | None = None,
+    fails: TraceScopeError | None = None,
+    problem: TraceScopeError | None = None,
 ) -> tuple[TraceScope, list[FakeSession]]:
     """An app on a host in memory, and the list of the sessions that it opens."""
     sessions: list[FakeSession] = []
@@ -205,7 +209,7 @@ def make_app(
         sessions.append(FakeSession(formats, fails=fails))
         return sessions[-1]
 
-    app = TraceScope(host or MemoryHost(), read=read_memory, open_session=open_session, config=config)  # type: ignore[arg-type]
+    app = TraceScope(host or MemoryHost(), read=read_memory, open_session=open_session, config=config, problem=problem)  # type: ignore[arg-type]
     return app, sessions
 
 
@@ -217,7 +221,7 @@ def screen_text(app: TraceScope) -> str:
 
 async def settle(pilot: Pilot) -> None:
     """Let workers, their messages and the facets' timer run out."""
-    for pause in (0.02, 0.0):
+    for pause in (0.0, 0.01, 0.01, 0.0):
         while any(not worker.is_finished for worker in pilot.app.workers):
             await pilot.pause(0.005)
         await pilot.pause(pause)

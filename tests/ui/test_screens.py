@@ -11,13 +11,18 @@ import pytest
 from textual.pilot import Pilot
 from ui.fakes import event, live, make_app, screen_text, settle, tick, type_text
 
+from tracescope.attach.open import open_session
+from tracescope.catalog.read import read_all
 from tracescope.errors import UsageError
+from tracescope.host import SnapshotHost
 from tracescope.model import Reason, SourceReport, SourceState, Stability
 from tracescope.ui import keys
+from tracescope.ui.app import TraceScope
 from tracescope.ui.config import Config, parse_config, read_config
 from tracescope.ui.look import STATE_STYLE
 
 GOLDEN = Path(__file__).parent / "golden"
+HOSTS = Path(__file__).parent.parent / "fixtures" / "hosts"
 
 
 def matches_golden(name: str, text: str) -> bool:
@@ -207,3 +212,29 @@ def test_every_state_has_a_colour():
 def test_binding_ids_are_unique():
     ids = [binding.id for bindings in keys.GROUPS.values() for binding in bindings]
     assert len(ids) == len(set(ids))
+
+
+async def test_settings_that_were_not_understood_are_said():
+    app, _ = make_app(problem=UsageError("config.toml was not understood", "[line 1]", "mend it"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert [note.message for note in app._notifications] == [
+            "config.toml was not understood: [line 1] (fix: mend it)"
+        ]
+        assert "[line 1]" in screen_text(app)
+
+
+async def test_a_recorded_host_is_browsed():
+    host = SnapshotHost(HOSTS / "debian12-6.1.zip")
+    app = TraceScope(host, read=read_all, open_session=open_session)
+    async with app.run_test(size=(160, 50)) as pilot:
+        while app._catalog is None:
+            await pilot.pause(0.05)
+        await type_text(pilot, "kprobe:do_sys_openat2")
+        text = screen_text(app)
+        assert "yes: can be attached" in text
+        assert "do_sys_openat2(int dfd" in text
+        await pilot.press("down", "a")
+        await settle(pilot)
+        assert "is a snapshot" in screen_text(app)
+    host.close()

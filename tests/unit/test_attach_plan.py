@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 import pytest
-from formats import DATA_LOC, EXEC_FORMATS, HELPERS, OFFSETS, OPENAT_EXIT, REL_LOC, SWITCH, event_format
+from formats import DATA_LOC, EXEC_FORMATS, EXECVEAT, HELPERS, OFFSETS, OPENAT_EXIT, REL_LOC, SWITCH, event_format
 
 from tracescope.attach import program_exec
 from tracescope.attach.plan import HEADER, Filters, Shape, plan
@@ -84,20 +84,33 @@ def test_what_the_kernel_adds_for_ftrace_only_is_never_read_from_bpf(number):
     assert probe.raw == 32
 
 
+def helpers_of(made):
+    return [(helper.function, helper.format.name) for helper in made.before]
+
+
 def test_execve_is_completed_where_the_host_allows_it():
-    assert [helper.function for helper in plan(EXEC_FORMATS[:1], offsets=OFFSETS, helpers=HELPERS).before] == [
-        "exec_prepare",
-        "exec_done",
-        "exec_failed",
-        "exec_failed",
+    calls = [EXEC_FORMATS[0], EXECVEAT]
+    assert helpers_of(plan(calls, offsets=OFFSETS, helpers=HELPERS)) == [
+        ("exec_again", "sched_prepare_exec"),
+        ("exec_again", "sys_exit_execve"),
+        ("exec_again", "sys_exit_execveat"),
+    ]
+    assert helpers_of(plan(calls[:1], helpers=HELPERS)) == [
+        ("exec_again", "sched_prepare_exec"),
+        ("exec_again", "sys_exit_execve"),
     ]
     old = {name: format_ for name, format_ in HELPERS.items() if "prepare" not in name}
-    made = plan(EXEC_FORMATS[:1], offsets=OFFSETS, helpers=old)
+    made = plan(calls[:1], offsets=OFFSETS, helpers=old)
+    assert helpers_of(made) == [("exec_done", "sched_process_exec"), ("exec_again", "sys_exit_execve")]
     assert made.completes_exec
-    assert made.before[0].function == "exec_done"
-    without = plan(EXEC_FORMATS[:1], helpers=HELPERS)
+
+
+def test_where_execve_cannot_be_completed_the_plan_says_so():
+    old = {name: format_ for name, format_ in HELPERS.items() if "prepare" not in name}
+    without = plan(EXEC_FORMATS[:1], helpers=old)
     assert not without.completes_exec
-    assert len(without.notes) == 2
+    assert without.before == ()
+    assert [note.split(":")[0][:6] for note in without.notes] == ["no BTF", "argume"]
 
 
 def test_a_tree_needs_the_events_that_follow_it():

@@ -26,7 +26,16 @@ _LOAD_64 = 0x18
 _MAP_FD = 1
 _TIMEOUT = 60.0
 # Later versions of the kernel's helpers are declared with anonymous tagged members.
-_CFLAGS = ("-fms-extensions", "-Wno-microsoft-anon-tag", "-Wno-unused-function", f"-DPAGE_SIZE={mmap.PAGESIZE}")
+_CFLAGS = (
+    "-fms-extensions",
+    "-Wno-microsoft-anon-tag",
+    "-Wno-unused-function",
+    f"-DPAGE_SIZE={mmap.PAGESIZE}",
+    # Where BCC meets these helpers by their names it reads all of /proc/kallsyms, to learn whether the kernel has them:
+    # half of the time. Every kernel with a ring buffer has them.
+    "-Dbpf_probe_read_user=read_user",
+    "-Dbpf_probe_read_user_str=read_user_str",
+)
 _INSTALL = "apt-get install python3-bpfcc"
 
 

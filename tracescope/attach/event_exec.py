@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracescope.attach.program_exec import TEXT, TEXT_OFFSET, ExecFlag
 from tracescope.attach.values import Value
 from tracescope.printable import decode
 
-__all__ = ("exec_values",)
+__all__ = ("arguments", "exec_values")
 
 
 def exec_values(values: dict[str, Value], record: bytes) -> dict[str, Value]:
@@ -26,10 +28,7 @@ def exec_values(values: dict[str, Value], record: bytes) -> dict[str, Value]:
         argv = _from_memory(words, None if flags & (ExecFlag.ARGV_UNREAD | ExecFlag.ARGV_CUT) else argc)
         filename = _without_descriptor(filename, values.get("fd"))
     else:
-        rest = iter(words)
-        argv = [None if (low | high << 64) >> index & 1 else next(rest) for index in range(argc)]
-        if ExecFlag.ARGV_UNREAD in flags:
-            argv = [*argv, None]
+        argv = arguments(words, argc, low | high << 64, flags)
     found: dict[str, Value] = {}
     for name, value in values.items():
         if name == "filename":
@@ -45,6 +44,13 @@ def exec_values(values: dict[str, Value], record: bytes) -> dict[str, Value]:
         else:
             found[name] = value
     return found
+
+
+def arguments(words: Sequence[str], argc: int, unread: int, flags: ExecFlag) -> list[str | None]:
+    """The arguments that a call passed; bit n of `unread` says that argument n is not among the words."""
+    rest = iter(words)
+    argv = [None if unread >> index & 1 else next(rest) for index in range(argc)]
+    return [*argv, None] if ExecFlag.ARGV_UNREAD in flags else argv
 
 
 def _from_memory(words: list[str], argc: int | None) -> list[str | None]:

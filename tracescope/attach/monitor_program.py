@@ -44,8 +44,22 @@ class Flag(IntFlag):
     """The executed file lies deeper than the names that follow."""
 
 
-_NUMBERS = {"NAME": 4096, "INTERPRETER": 1024, "KEPT_NAME": KEPT_NAME, "ARGV": 4096, "EXE_STEPS": 64, "BYTES_MASK": 16383}
-_NUMBERS |= {"SIGNAL_GROUP_EXIT": 4, "CALLS": 16384, "PROCESSES": 32768, "ENDING": 4096, "THREADS": 64, "RING": RING_BYTES}
+_NUMBERS = {
+    "NAME": 4096,
+    "INTERPRETER": 1024,
+    "KEPT_NAME": KEPT_NAME,
+    "ARGV": 4096,
+    "EXE_STEPS": 64,
+    "BYTES_MASK": 16383,
+}
+_NUMBERS |= {
+    "SIGNAL_GROUP_EXIT": 4,
+    "CALLS": 16384,
+    "PROCESSES": 32768,
+    "ENDING": 4096,
+    "THREADS": 64,
+    "RING": RING_BYTES,
+}
 
 _TITLE = "/* Made by TraceScope, for BCC. */"
 _CONTROL = "BPF_ARRAY(control, u32, 1);     /* 1 while the session runs */"

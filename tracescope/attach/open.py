@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tracescope.attach import kernel
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Offsets, Plan, plan
@@ -15,7 +15,7 @@ from tracescope.host import Host
 from tracescope.model import EventFormat
 from tracescope.sources import btf, tracefs
 
-__all__ = ("open_plan", "open_session")
+__all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
@@ -26,7 +26,7 @@ def open_session(
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
-    _check_kernel()
+    check_kernel()
     return Session(open_plan(host, formats, filters), buffer=buffer)
 
 
@@ -36,12 +36,13 @@ def open_plan(host: Host, formats: Sequence[EventFormat], filters: Filters = NO_
         offsets = Offsets.from_btf(btf.read(host))
     except TraceScopeError:
         offsets = None
-    return plan(formats, filters=filters, offsets=offsets, helpers=_helpers(host))
+    return plan(formats, filters=filters, offsets=offsets, helpers=read_formats(host, HELPER_EVENTS))
 
 
-def _helpers(host: Host) -> dict[str, EventFormat]:
+def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
+    """The formats of those events, given as `group:name`, that the host has."""
     found = {}
-    for event in HELPER_EVENTS:
+    for event in events:
         group, _, name = event.partition(":")
         try:
             found[event] = tracefs.parse_format(host.read(f"{host.tracefs}/events/{group}/{name}/format"), group)
@@ -50,8 +51,8 @@ def _helpers(host: Host) -> dict[str, EventFormat]:
     return found
 
 
-def _check_kernel() -> None:
-    """Try it: a ring buffer of one page shows rights and kernel at once."""
+def check_kernel() -> None:
+    """Raises Refused where BPF is not to be had. Try it: a ring buffer of one page shows rights and kernel at once."""
     try:
         os.close(kernel.map_create(kernel.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
     except PermissionError:

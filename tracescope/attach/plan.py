@@ -42,9 +42,11 @@ _MAX_PADDED = 256
 
 _FORK, _EXEC, _EXIT = "sched:sched_process_fork", "sched:sched_process_exec", "sched:sched_process_exit"
 _PREPARE = "sched:sched_prepare_exec"
-_EXECS = ("sys_enter_execve", "sys_enter_execveat")
-_SYS_EXITS = ("syscalls:sys_exit_execve", "syscalls:sys_exit_execveat")
-HELPER_EVENTS = (_FORK, _EXEC, _EXIT, _PREPARE, *_SYS_EXITS)
+_RETURNS = {
+    "sys_enter_execve": "syscalls:sys_exit_execve",
+    "sys_enter_execveat": "syscalls:sys_exit_execveat",
+}
+HELPER_EVENTS = (_FORK, _EXEC, _EXIT, _PREPARE, *_RETURNS.values())
 """The events, as `group:name`, that silent helpers may hang on."""
 
 
@@ -183,7 +185,7 @@ class Plan:
     @property
     def completes_exec(self) -> bool:
         """True when arguments that could not be read at entry are read again later."""
-        return any(helper.function == "exec_done" for helper in self.before)
+        return any(helper.function == "exec_again" for helper in self.before)
 
 
 def plan(
@@ -201,8 +203,9 @@ def plan(
     notes = [] if offsets else ["no BTF: events carry no ppid"]
     follow, forget = _tree_helpers(filters, have)
     complete: list[Helper] = []
-    if any(probe.shape is Shape.EXEC for probe in probes):
-        complete = _exec_helpers(have) if offsets else []
+    calls = [probe.format.name for probe in probes if probe.shape is Shape.EXEC]
+    if calls:
+        complete = _exec_helpers(calls, have, with_offsets=offsets is not None)
         if not complete:
             notes.append("arguments of execve that are not in memory at entry are shown as unreadable")
     return Plan(
@@ -227,7 +230,7 @@ def _shape(format_: EventFormat) -> tuple[Shape, list[Field]]:
     # Fields like `__filename_val` are in ftrace's record only: to BPF the kernel hands number and arguments.
     chosen = [field for field in format_.fields if not field.location]
     names = " ".join(field.name for field in chosen)
-    is_exec = format_.name in _EXECS and "filename argv envp" in names
+    is_exec = format_.name in _RETURNS and "filename argv envp" in names
     return Shape.EXEC if is_exec else Shape.SYSCALL, chosen
 
 
@@ -249,9 +252,12 @@ def _tree_helpers(filters: Filters, have: Mapping[str, EventFormat]) -> tuple[li
     return follow, (Helper("follow_exit", have[_EXIT]),)
 
 
-def _exec_helpers(have: Mapping[str, EventFormat]) -> list[Helper]:
-    exits = [Helper("exec_failed", have[name]) for name in _SYS_EXITS if name in have]
-    if _EXEC not in have or not exits:
+def _exec_helpers(calls: Sequence[str], have: Mapping[str, EventFormat], *, with_offsets: bool) -> list[Helper]:
+    # As few as possible: the kernel takes 60 ms to detach each.
+    returns = [_RETURNS[call] for call in calls]
+    if not all(name in have for name in returns):
         return []
-    prepare = [Helper("exec_prepare", have[_PREPARE])] if _PREPARE in have else []
-    return [*prepare, Helper("exec_done", have[_EXEC]), *exits]
+    failed = [Helper("exec_again", have[name]) for name in returns]
+    if _PREPARE in have:
+        return [Helper("exec_again", have[_PREPARE]), *failed]
+    return [Helper("exec_done", have[_EXEC]), *failed] if _EXEC in have and with_offsets else []

@@ -2,14 +2,15 @@
 
 At entry a page of the caller may not be in memory (a literal of the program file after fork): BPF cannot read it then.
 The record waits, under its task, until the kernel itself has brought the page in: before the old memory goes
-(`sched_prepare_exec`), else from the new program's stack (`sched_process_exec`), or at the failed call's return. One
-event comes of it in any case; what stays unreadable is flagged, argument by argument.
+(`sched_prepare_exec`; without it the new program's stack is read, at `sched_process_exec`), or the failed call
+returns. One event comes of it in any case; what stays unreadable is flagged, argument by argument.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import IntFlag
 
 from tracescope.attach.plan import HEADER, Plan, PlannedProbe, Shape
@@ -160,11 +161,6 @@ static inline struct exec_record *waiting(void)
     __builtin_memcpy(record, found, sizeof(*found));
     return record;
 }
-
-static inline void read_again(struct exec_record *record)
-{
-    read_text(&record->text, record->bytes, %(again)s);
-}
 """
 
 _PROBE = """
@@ -194,22 +190,6 @@ _WAIT = """\
 """
 
 _HELPERS = {
-    "exec_prepare": """
-int exec_prepare(u64 *ctx)
-{
-    u64 task = bpf_get_current_task();
-    struct exec_record *record = waiting();
-
-    if (!record)
-        return 0;
-    read_again(record);
-    if (incomplete(record))
-        return 0;
-    pending.delete(&task);
-    hand_over(record);
-    return 0;
-}
-""",
     "exec_done": """
 /* Offsets in struct task_struct and struct mm_struct, from this kernel's BTF. */
 #define TASK_MM %(mm)d
@@ -252,15 +232,16 @@ int exec_done(u64 *ctx)
     return 0;
 }
 """,
-    "exec_failed": """
-int exec_failed(u64 *ctx)
+    # The kernel has read the arguments, and the old memory is still there; or the call failed, and nothing else will.
+    "exec_again": """
+int exec_again(u64 *ctx)
 {
     u64 task = bpf_get_current_task();
     struct exec_record *record = waiting();
 
     if (!record)
         return 0;
-    read_again(record);
+    read_text(&record->text, record->bytes, %(again)s);
     pending.delete(&task);
     hand_over(record);
     return 0;
@@ -281,11 +262,7 @@ def common_text(plan: Plan) -> str:
     text = reader_text() + _RECORD % numbers
     if not plan.completes_exec:
         return text
-    *others, last = [probe for probe in plan.probes if probe.shape is Shape.EXEC]
-    again = "".join(f"record->head.probe == {probe.index} ? {_pointers(probe)} : " for probe in others) + _pointers(
-        last
-    )
-    return text + _PENDING_TEXT % {**numbers, "pending": _PENDING, "again": again}
+    return text + _PENDING_TEXT % {**numbers, "pending": _PENDING}
 
 
 def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str) -> str:
@@ -303,8 +280,13 @@ def _pointers(probe: PlannedProbe) -> str:
 
 def helper_text(plan: Plan, function: str, values: Mapping[str, str]) -> str:
     """A silent program that completes waiting calls."""
-    offsets = plan.offsets
-    if offsets is None:
-        return ""
-    numbers = {"mm": offsets.mm, "arg_start": offsets.arg_start, "arg_end": offsets.arg_end}
-    return _HELPERS[function] % {**values, **numbers, "argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES}
+    numbers = {"argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES, "again": _pointers_of_any(plan)}
+    offsets = asdict(plan.offsets) if plan.offsets else {}
+    return _HELPERS[function] % {**values, **offsets, **numbers}
+
+
+def _pointers_of_any(plan: Plan) -> str:
+    """The same for a record of whichever of the two calls."""
+    *others, last = [probe for probe in plan.probes if probe.shape is Shape.EXEC]
+    choices = [f"record->head.probe == {probe.index} ? {_pointers(probe)} : " for probe in others]
+    return "".join(choices) + _pointers(last)

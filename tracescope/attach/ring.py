@@ -120,11 +120,6 @@ class RingReader:
         data = bytes(self._data[start : start + position - consumer])
         return Batch(data, len(spans), spans=spans), position
 
-    @property
-    def waiting(self) -> int:
-        """Bytes in the ring that have not been read."""
-        return int(self._producer[0] - self._consumer[0])
-
     def close(self) -> None:
         """Unmap the ring; the map itself stays with its owner."""
         for view in (self._words, self._data, self._producer, self._consumer):

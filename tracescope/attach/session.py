@@ -9,11 +9,12 @@ import os
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from tracescope.attach import kernel, tree
 from tracescope.attach.backend import Backend, BccBackend, Loaded
@@ -26,7 +27,9 @@ from tracescope.attach.ring import RingReader
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import LiveHost
 
-__all__ = ("Counts", "ProbeCount", "Session", "SessionState")
+__all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "program_of")
+
+EventT = TypeVar("EventT")
 
 _POLL_SECONDS = 0.01
 _COUNT = struct.Struct("=QQ")
@@ -64,26 +67,44 @@ class Counts:
     per_probe: tuple[ProbeCount, ...]
 
 
-class Session:
-    """Attaches a plan in a thread of its own and keeps the records until somebody takes them."""
+class RingSession(ABC, Generic[EventT]):
+    """Runs a program's text in a thread of its own and keeps its records until somebody takes them.
 
-    def __init__(self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000) -> None:
-        self.plan = plan
-        self.program_text = program_text(plan)
+    The text has the maps `events` (the ring), `control` (1 while the session runs) and `counts` (`struct count` by
+    index); with `record_size` all records have that size.
+    """
+
+    def __init__(
+        self, program_text: str, *, record_size: int | None, counters: int, filtered: bool,
+        backend: Backend | None, buffer: int,
+    ) -> None:  # fmt: skip
+        self.program_text = program_text
         self.state = SessionState.PREPARE
         self.timings: dict[SessionState, float] = {}
         """Seconds spent in each state that is over."""
-        self.failed: list[tuple[PlannedProbe, AttachError]] = []
         self.error: TraceScopeError | None = None
+        self._record_size = record_size
+        self._filtered = filtered
         self._backend = backend or BccBackend()
         self._backlog = Backlog(buffer)
-        self._decoder = Decoder(plan, Clock.now())
         self._stop = threading.Event()
         self._settled = threading.Event()
         self._thread = threading.Thread(target=self._main, name="tracescope-session", daemon=True)
         self._loaded: Loaded | None = None
         self._lock = threading.Lock()
-        self._counts = tuple(ProbeCount() for _ in plan.probes)
+        self._counts = tuple(ProbeCount() for _ in range(counters))
+
+    @abstractmethod
+    def decode(self, record: bytes) -> EventT:
+        """The event in a record."""
+
+    @abstractmethod
+    def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
+        """Hang the programs on their events, until `attached` is closed."""
+
+    @abstractmethod
+    def _counted(self, index: int) -> tuple[str, ...]:
+        """The functions whose events the counter counts."""
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -100,10 +121,6 @@ class Session:
         """Up to `limit` records, oldest first."""
         return self._backlog.take(limit)
 
-    def decode(self, record: bytes) -> Event:
-        """The event in a record."""
-        return self._decoder.decode(record)
-
     def counts(self) -> Counts:
         """The counters as they are now; exact after `stop()`."""
         with self._lock:
@@ -111,7 +128,7 @@ class Session:
                 self._counts = self._read_counts(self._loaded)
         per_probe = self._counts
         # With a filter nobody knows whether a skipped event was wanted.
-        missed = 0 if self.plan.filters else sum(count.missed for count in per_probe)
+        missed = 0 if self._filtered else sum(count.missed for count in per_probe)
         lost = sum(count.lost for count in per_probe) + missed
         return Counts(sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe)
 
@@ -153,7 +170,7 @@ class Session:
                 return
             enter(SessionState.ATTACH)
             self._cpus = kernel.possible_cpus(LiveHost())
-            reader = RingReader(loaded.maps["events"], RING_BYTES, self.plan.record_size)
+            reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)
             undo.callback(reader.close)
             with ExitStack() as attached:
                 self._attach(loaded, attached)
@@ -170,12 +187,47 @@ class Session:
             self._drain(reader)
             self._final_counts(loaded)
 
+    def _drain(self, reader: RingReader) -> None:
+        for batch in reader.read():
+            self._backlog.put(batch)
+
+    def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
+        counts = []
+        for index in range(len(self._counts)):
+            data = kernel.map_lookup(loaded.maps["counts"], struct.pack("=I", index), _COUNT.size * self._cpus)
+            events, lost = (sum(column) for column in zip(*_COUNT.iter_unpack(data), strict=True))
+            programs = [loaded.programs[name] for name in self._counted(index) if name in loaded.programs]
+            counts.append(ProbeCount(events, lost, sum(map(kernel.recursion_misses, programs))))
+        return tuple(counts)
+
+    def _final_counts(self, loaded: Loaded) -> None:
+        with self._lock:
+            self._counts = self._read_counts(loaded)
+            self._loaded = None
+
+
+class Session(RingSession[Event]):
+    """Attaches the tracepoints of a plan."""
+
+    def __init__(self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000) -> None:
+        super().__init__(
+            program_text(plan), record_size=plan.record_size, counters=len(plan.probes), filtered=bool(plan.filters),
+            backend=backend, buffer=buffer,
+        )  # fmt: skip
+        self.plan = plan
+        self.failed: list[tuple[PlannedProbe, AttachError]] = []
+        self._decoder = Decoder(plan, Clock.now())
+
+    def decode(self, record: bytes) -> Event:
+        """The event in a record."""
+        return self._decoder.decode(record)
+
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
         for helper in self.plan.before:
             attached.callback(os.close, _attach_helper(helper, loaded))
         for probe in self.plan.probes:
             try:
-                event = attach_tracepoint(probe.format, _program(loaded, probe.function))
+                event = attach_tracepoint(probe.format, program_of(loaded, probe.function))
             except AttachError as error:
                 self.failed.append((probe, error))
             else:
@@ -187,27 +239,12 @@ class Session:
         if self.plan.filters.tree:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 
-    def _drain(self, reader: RingReader) -> None:
-        for batch in reader.read():
-            self._backlog.put(batch)
-
-    def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
-        counts = []
-        for probe in self.plan.probes:
-            data = kernel.map_lookup(loaded.maps["counts"], struct.pack("=I", probe.index), _COUNT.size * self._cpus)
-            events, lost = (sum(column) for column in zip(*_COUNT.iter_unpack(data), strict=True))
-            program = loaded.programs.get(probe.function)
-            missed = kernel.recursion_misses(program) if program is not None else 0
-            counts.append(ProbeCount(events, lost, missed))
-        return tuple(counts)
-
-    def _final_counts(self, loaded: Loaded) -> None:
-        with self._lock:
-            self._counts = self._read_counts(loaded)
-            self._loaded = None
+    def _counted(self, index: int) -> tuple[str, ...]:
+        return (self.plan.probes[index].function,)
 
 
-def _program(loaded: Loaded, function: str) -> int:
+def program_of(loaded: Loaded, function: str) -> int:
+    """The loaded program of a function; raises AttachError when the verifier refused it."""
     if function in loaded.refused:
         raise loaded.refused[function]
     return loaded.programs[function]
@@ -215,4 +252,4 @@ def _program(loaded: Loaded, function: str) -> int:
 
 def _attach_helper(helper: Helper, loaded: Loaded) -> int:
     """A helper that cannot be attached is an error of the session: its events would be wrong without it."""
-    return attach_tracepoint(helper.format, _program(loaded, helper.function))
+    return attach_tracepoint(helper.format, program_of(loaded, helper.function))

@@ -1,8 +1,8 @@
 """What was parsed, kept between two starts: one file a key under $XDG_CACHE_HOME/tracescope (default ~/.cache).
 
-A file is magic, BLAKE2b checksum, key, and plain builtins by `marshal`. That module may crash on wrong bytes and trusts its
-input, but it runs nothing, and it sees only bytes that this user wrote: the folder and the file must be ours and closed to others
-(root would else read what a user wrote), links are not followed, and the checksum must fit. What does not is thrown away.
+A file is a magic, a CRC-32 of the rest, and by `marshal` the key and plain builtins. That module runs nothing it reads, but wrong
+bytes may crash it. So it sees only what this user wrote (folder and file are ours and closed to all others, links are not
+followed) and what the checksum fits; anything else is thrown away.
 """
 
 from __future__ import annotations
@@ -10,39 +10,27 @@ from __future__ import annotations
 import marshal
 import os
 import stat
-import sys
 import time
 from contextlib import suppress
 from typing import Final
+from zlib import crc32
 
-__all__ = ("OFF", "load", "save", "seal")
+__all__ = ("OFF", "load", "save")
 
 OFF: Final = "TRACESCOPE_CACHE"
 """The environment variable that switches the cache off: `TRACESCOPE_CACHE=off`."""
 
 _MAGIC = b"tracescope cache\n"
-_DIGEST = 32
-_HEADER = len(_MAGIC) + 2 * _DIGEST
+_HEADER = len(_MAGIC) + 4
 
 _KEPT = 12
-"""Files that stay: the newest ones. A host's whole catalog has about 8 MB."""
+"""Files that stay: the newest ones. A host's whole catalog has about 7 MB."""
 _MAX_BYTES = 256 << 20
 _STALE = 3600
 """Seconds after which an unfinished file is nobody's."""
 
 
-def seal(*parts: bytes) -> bytes:
-    """The digest of these bytes: a key, or what tells whether bytes are the same as before."""
-    # OpenSSL takes milliseconds to load: only who has a cache pays.
-    from hashlib import blake2b
-
-    digest = blake2b(digest_size=_DIGEST)
-    for part in parts:
-        digest.update(part)
-    return digest.digest()
-
-
-def load(key: bytes) -> object | None:
+def load(key: str) -> object | None:
     """What was saved under this key, or None; a file that cannot be trusted is removed."""
     folder = _open_folder(create=False)
     if folder is None:
@@ -51,8 +39,9 @@ def load(key: bytes) -> object | None:
         data = _read(folder, _name(key))
         if data is None:
             return None
-        if _is_whole(data, key):
-            return marshal.loads(memoryview(data)[_HEADER:])  # type: ignore[arg-type]
+        if _is_whole(data):
+            found_key, plain = marshal.loads(memoryview(data)[_HEADER:])
+            return plain if found_key == key else None
         with suppress(OSError):
             os.unlink(_name(key), dir_fd=folder)
         return None
@@ -60,15 +49,14 @@ def load(key: bytes) -> object | None:
         os.close(folder)
 
 
-def save(key: bytes, plain: object) -> bool:
+def save(key: str, plain: object) -> bool:
     """Keep builtins under this key, in place of what was there; False when that cannot be done, which is no error."""
     folder = _open_folder(create=True)
     if folder is None:
         return False
     try:
-        payload = marshal.dumps(plain)
-        checked = key + payload
-        _write(folder, _name(key), _MAGIC + seal(checked) + checked)
+        payload = marshal.dumps((key, plain))
+        _write(folder, _name(key), _MAGIC + crc32(payload).to_bytes(4, "big") + payload)
         _clean(folder)
     except OSError:
         return False
@@ -77,19 +65,19 @@ def save(key: bytes, plain: object) -> bool:
     return True
 
 
-def _name(key: bytes) -> str:
-    return key[:16].hex()
+def _name(key: str) -> str:
+    """Two keys may have one name: the later takes the file."""
+    data = key.encode("utf-8", "surrogatepass")
+    return f"{crc32(data):08x}{len(data):x}"
 
 
-def _is_whole(data: bytes, key: bytes) -> bool:
-    if len(data) <= _HEADER or not data.startswith(_MAGIC):
-        return False
-    checked = memoryview(data)[len(_MAGIC) + _DIGEST :]
-    return checked[:_DIGEST] == key and data[len(_MAGIC) : len(_MAGIC) + _DIGEST] == seal(checked)
+def _is_whole(data: bytes) -> bool:
+    checksum = data[len(_MAGIC) : _HEADER]
+    return data.startswith(_MAGIC) and checksum == crc32(memoryview(data)[_HEADER:]).to_bytes(4, "big") and len(data) > _HEADER
 
 
 def _is_ours(status: os.stat_result) -> bool:
-    """True when this user owns it and nobody else may write or read it."""
+    """True when this user owns it and nobody else may read or write it."""
     return status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.store import FORMAT, FUNCTION_KINDS, SYMBOL, Catalog, Row
@@ -20,7 +21,9 @@ from tracescope.model import (
     Symbol,
     Verdict,
 )
-from tracescope.sources.nm import SymbolClass, classify
+
+if TYPE_CHECKING:
+    from tracescope.sources.nm import SymbolClass
 
 __all__ = ("Detail", "arguments", "describe", "has_probe", "is_exported", "listed_arguments", "signature_of", "sources_of")
 
@@ -65,6 +68,7 @@ def describe(catalog: Catalog, row: Row) -> Detail:
     # TOML and its tables: a listing does without.
     from tracescope.catalog.advice import stability
     from tracescope.catalog.topics import topics_of
+    from tracescope.sources.nm import classify
 
     entry, facts = row.entry, catalog.facts[row.entry]
     verdict = catalog.verdict(row.kind, entry)

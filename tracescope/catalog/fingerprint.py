@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from tracescope import __version__
-from tracescope.catalog.cache import OFF, seal
+from tracescope.catalog.cache import OFF
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 
@@ -20,15 +20,14 @@ __all__ = ("fingerprint",)
 Facts = Iterable[object]
 
 
-def fingerprint(host: Host, sources: Collection[str]) -> bytes | None:
+def fingerprint(host: Host, sources: Collection[str]) -> str | None:
     """The key of what these sources of this host give now; None where nothing is kept (cache off, a folder snapshot)."""
     if os.environ.get(OFF) == "off":
         return None
     of_host = _live(host, sources) if host.live else _zip(host.label)
     if of_host is None:
         return None
-    facts = (__version__, sys.version, _program(), sorted(sources), list(of_host))
-    return seal(repr(facts).encode("utf-8", "surrogatepass"))
+    return repr((__version__, sys.version, _program(), sorted(sources), list(of_host)))
 
 
 def _program() -> list[tuple[str, int, int]]:
@@ -95,6 +94,7 @@ def _modules(host: Host) -> list[object]:
     """Name, size, state and address of each module, and its build id: not who uses it, which changes all the time."""
     rows: list[object] = []
     for line in _read(host, "/proc/modules").decode("utf-8", "replace").splitlines():
+        # name size users users' names state address
         name, *columns = line.split(" ")
         note = _read(host, f"/sys/module/{name}/notes/.note.gnu.build-id")
         rows.append((name, columns[:1], columns[3:], note))

@@ -15,7 +15,7 @@ from tracescope.errors import TraceScopeError
 from tracescope.sources.kallsyms import SymbolTable, parse_kallsyms
 from tracescope.sources.nm import TEXT_LETTERS
 
-__all__ = ("GENERATED", "add_generated", "extended", "split")
+__all__ = ("GENERATED", "add_generated", "extended", "seal", "split")
 
 GENERATED = frozenset(("bpf", "__builtin__ftrace", "__builtin__kprobes"))
 """The modules under which kallsyms shows such code."""
@@ -33,6 +33,14 @@ def split(data: bytes) -> tuple[bytes, SymbolTable]:
             if all(rows.module_codes) and GENERATED.issuperset(rows.modules[1:]):
                 return data[:start], rows
     return data, SymbolTable()
+
+
+def seal(stays: bytes) -> bytes:
+    """What tells whether these bytes of kallsyms are the same as before."""
+    # OpenSSL takes milliseconds to load: who needs no symbols does not pay.
+    from hashlib import blake2b
+
+    return blake2b(stays, digest_size=32).digest()
 
 
 def extended(symbols: SymbolTable, generated: SymbolTable) -> SymbolTable:

@@ -12,15 +12,14 @@ from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from tracescope.catalog.cache import seal
 from tracescope.catalog.facts import HostFacts
-from tracescope.catalog.gathered import Gathered
 from tracescope.catalog.store import Catalog, Knowledge, Section
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat, Field, SourceReport, SourceState
 
 if TYPE_CHECKING:
+    from tracescope.catalog.gathered import Gathered
     from tracescope.sources.btf import Btf
     from tracescope.sources.kallsyms import SymbolTable
     from tracescope.sources.perf import PerfEvent
@@ -97,7 +96,7 @@ def unpack(plain: Plain, host: Host) -> Catalog | None:
 
 def _symbols_now(plain: Plain, host: Host) -> SymbolTable | None:
     """The kept symbols and the generated ones of now, if nothing but these changed."""
-    from tracescope.catalog.generated import extended, split
+    from tracescope.catalog.generated import extended, seal, split
     from tracescope.sources import kallsyms
 
     try:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tracescope.catalog import cache
 from tracescope.catalog.fingerprint import fingerprint
-from tracescope.catalog.gathered import Gathered
 from tracescope.catalog.store import FORMAT, SYMBOL, Catalog
 from tracescope.errors import Forbidden, Missing, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import ProbeKind, SourceReport, SourceState
+
+if TYPE_CHECKING:
+    from tracescope.catalog.gathered import Gathered
 
 __all__ = ("ALL_SOURCES", "read_all", "read_sources", "sources_for")
 
@@ -34,6 +39,17 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 Report = Callable[[SourceReport], None]
 
 
+_FIXES = {
+    "kallsyms": "a kernel built with CONFIG_KALLSYMS",
+    "ftrace": "boot without lockdown, in a kernel with CONFIG_DYNAMIC_FTRACE",
+    "blacklist": "mount -t debugfs none /sys/kernel/debug",
+    "btf": "a kernel built with CONFIG_DEBUG_INFO_BTF",
+    "perf": "apt-get install linux-perf",
+    "bpftrace": "apt-get install bpftrace",
+}
+"""What mends a source of this machine when its error does not say."""
+
+
 def sources_for(kinds: Collection[str]) -> tuple[str, ...]:
     """The sources that rows of these kinds and their verdicts are made of."""
     wanted = {source for kind in kinds for source in _NEEDS.get(kind, ())}
@@ -49,24 +65,26 @@ def read_all(
     """Read every source, in stages: `ready` gets a new catalog after each, or one at once when the cache has it."""
     for source in ALL_SOURCES:
         report(SourceReport(source, SourceState.WAITING))
-    key = fingerprint(host, ALL_SOURCES)
-    catalog = _recall(key, host)
-    if catalog is not None:
-        for done in catalog.knowledge.reports.values():
-            report(done)
-        ready(catalog)
-    else:
-        catalog = _read_stages(key, host, report, ready, cancelled)
-    for btf in catalog.knowledge.btf.values():
-        if not cancelled():
-            btf.functions_with("")  # makes the index: the first `arg:` of the user does not wait for it
+    with _no_collection():
+        key = fingerprint(host, ALL_SOURCES)
+        catalog = _recall(key, host)
+        if catalog is not None:
+            for done in catalog.knowledge.reports.values():
+                report(done)
+            ready(catalog)
+        else:
+            catalog = _read_stages(key, host, report, ready, cancelled)
+        for btf in catalog.knowledge.btf.values():
+            if not cancelled():
+                btf.functions_with("")  # makes the index: the first `arg:` of the user does not wait for it
     return catalog
 
 
 def _read_stages(
-    key: bytes | None, host: Host, report: Report, ready: Callable[[Catalog], None], cancelled: Callable[[], bool]
+    key: str | None, host: Host, report: Report, ready: Callable[[Catalog], None], cancelled: Callable[[], bool]
 ) -> Catalog:
     from tracescope.catalog.build import build
+    from tracescope.catalog.gathered import Gathered
 
     gathered = Gathered()
     catalog = build(gathered)
@@ -83,21 +101,37 @@ def _read_stages(
 
 def read_sources(host: Host, sources: Collection[str], report: Report = lambda _: None) -> Catalog:
     """Read these sources and join them, or take that from the cache."""
-    key = fingerprint(host, sources)
-    catalog = _recall(key, host)
-    if catalog is None:
-        from tracescope.catalog.build import build
+    with _no_collection():
+        key = fingerprint(host, sources)
+        catalog = _recall(key, host)
+        return _read_sources(key, host, sources, report) if catalog is None else catalog
 
-        gathered = Gathered()
-        for source in ALL_SOURCES:
-            if source in sources:
-                _read_one(source, host, gathered, report)
-        catalog = build(gathered)
-        _keep(key, host, sources, gathered, catalog)
+
+def _read_sources(key: str | None, host: Host, sources: Collection[str], report: Report) -> Catalog:
+    from tracescope.catalog.build import build
+    from tracescope.catalog.gathered import Gathered
+
+    gathered = Gathered()
+    for source in ALL_SOURCES:
+        if source in sources:
+            _read_one(source, host, gathered, report)
+    catalog = build(gathered)
+    _keep(key, host, sources, gathered, catalog)
     return catalog
 
 
-def _recall(key: bytes | None, host: Host) -> Catalog | None:
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """A catalog has no circles: not to look for them in it, now and later, saves a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _recall(key: str | None, host: Host) -> Catalog | None:
     """What was kept under this key, if it is still true."""
     plain = cache.load(key) if key is not None else None
     if plain is None:
@@ -107,7 +141,7 @@ def _recall(key: bytes | None, host: Host) -> Catalog | None:
     return unpack(plain, host)
 
 
-def _keep(key: bytes | None, host: Host, sources: Collection[str], gathered: Gathered, catalog: Catalog) -> None:
+def _keep(key: str | None, host: Host, sources: Collection[str], gathered: Gathered, catalog: Catalog) -> None:
     """Keep the catalog, unless the host changed while it was read."""
     if key is not None and fingerprint(host, sources) == key:
         from tracescope.catalog.packed import pack
@@ -127,7 +161,8 @@ def _read_one(source: str, host: Host, gathered: Gathered, report: Report) -> No
         done = replace(done, state=SourceState.OK)
     except TraceScopeError as error:
         why = f"{error.what}: {error.why}" if error.why else error.what
-        done = SourceReport(source, _state_of(error), why=why, fix=error.fix)
+        fix = error.fix or (_FIXES.get(source, "") if host.live else "")
+        done = SourceReport(source, _state_of(error), why=why, fix=fix)
     done = replace(done, seconds=time.monotonic() - start)
     gathered.reports[source] = done
     report(done)
@@ -154,12 +189,12 @@ def _tracefs(host: Host, gathered: Gathered) -> Progress:
 
 def _kallsyms(host: Host, gathered: Gathered) -> Progress:
     from tracescope.catalog.functions import SymbolFacts
-    from tracescope.catalog.generated import split
+    from tracescope.catalog.generated import seal, split
     from tracescope.sources import kallsyms
 
     stays, gathered.generated = split(host.read(kallsyms.PATH))
     gathered.symbols = kallsyms.parse_kallsyms(stays)
-    gathered.symbols_seal = cache.seal(stays)
+    gathered.symbols_seal = seal(stays)
     gathered.symbol_facts = SymbolFacts(gathered.symbols)
     # register_kprobe() is in every kernel that has kprobes, and in no other; count_symbols() came with the check
     # for names that are not unique (kernel/trace/trace_kprobe.c, commit b022f0c7e404).

@@ -15,11 +15,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracescope.catalog.facts import Fact, HostFacts
-from tracescope.catalog.query import Term, parse_query
 from tracescope.catalog.verdict import verdict
 from tracescope.model import EventFormat, ProbeKind, SourceReport, Verdict
 
 if TYPE_CHECKING:
+    from tracescope.catalog.query import Term
     from tracescope.catalog.view import View
     from tracescope.sources.btf import Btf
     from tracescope.sources.kallsyms import SymbolTable
@@ -213,8 +213,8 @@ class Catalog:
     def _named(self, section: Section, name: str, group: str | None) -> Iterator[int]:
         """The entries of a section with this name and group (None: any group)."""
         if section.by_group:
-            wanted = (group or "", name)
-            at = bisect_left(range(section.start, section.end), wanted, key=lambda e: (self.group(e), self.names[e]))
+            group = group or ""
+            at = bisect_left(range(section.start, section.end), (group, name), key=lambda e: (self.group(e), self.names[e]))
         else:
             at = bisect_left(self.names, name, section.start, section.end) - section.start
         for entry in range(section.start + at, section.end):
@@ -234,6 +234,7 @@ class Catalog:
 
     def view(self, text: str, previous: View | None = None) -> View:
         """The rows that a query selects; `previous` (a view of this catalog) makes typing on cheap."""
+        from tracescope.catalog.query import parse_query
         from tracescope.catalog.view import make_view
 
         return make_view(self, parse_query(text), previous)

@@ -58,7 +58,7 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
     Reason.NO_BTF: ("BTF has no prototype of this function, so there is nothing to type its arguments by", "take a kprobe"),
     Reason.FTRACE_FORBIDDEN: (
         "The kernel refuses to show which functions can be traced (available_filter_functions: not permitted), so nobody can say",
-        "lift the lockdown, or try it",
+        "run as root; where root is refused too, lift the lockdown",
     ),
     Reason.FTRACE_ABSENT: ("The list of traceable functions (available_filter_functions) is not there, so nobody can say", "try it"),
     Reason.BLACKLIST_UNREAD: (

@@ -36,9 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("before", metavar="HOST", help="the host to start from")
     parser.add_argument("after", metavar="HOST", help="the host to compare with it")
-    parser.add_argument(
-        "-p", "--pattern", action="append", default=[], help="only these probes' changes; may be repeated"
-    )
+    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="only these probes' changes; default: all")
     parser.add_argument("-a", "--all", action="store_true", help=f"every change, not only {_EXAMPLES} of each group")
     parser.add_argument("--json", action="store_true", help="one object a change, then one with the summary")
 

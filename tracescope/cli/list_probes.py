@@ -83,8 +83,6 @@ def _print_text(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace)
             hidden += 1
             continue
         printed += 1
-        print_text(row.probe)
-        if args.verbose:
-            for argument in listed_arguments(catalog, row):
-                print_text(f"    {argument}")
+        found = listed_arguments(catalog, row) if args.verbose else ()
+        print_text(row.probe, *(f"    {argument}" for argument in found))
     return printed, hidden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import signal
 import sys
@@ -22,15 +23,30 @@ COMMANDS = {
     "symbols": ("symbols", "list the kernel's symbols with their class, scope and verdict"),
     "choose": ("choose", "say which probe to take for a purpose, best first, and why"),
     "attach": ("attach", "attach probes and print their events"),
+    "exec": ("exec", "show every exec, every failed one, and how each process ended"),
+    "replay": ("replay", "show what a session recorded: its events, its processes, as CSV or for Perfetto"),
     "snapshot": ("snapshot", "write what this host shows to one zip, to be read on any machine"),
     "diff": ("diff", "say what differs between two hosts: probes, fields, prototypes, verdicts"),
     "doctor": ("doctor", "say what works on this host, what does not, why, and the fix"),
 }
 """Each command: the module of this package that holds its `add_arguments` and `run`, and its line in the help."""
 
+_WITH_COMMAND = ("attach", "exec")
+
 _EPILOG = """\
 exit status: 0 done, 1 refused (what, why, fix on standard error), 2 wrong usage, 130 interrupted
 --host FILE reads a snapshot (zip or folder) instead of this machine: every command that reads takes it"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse itself loads shutil for that, at every start."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size().columns
+        except OSError:
+            columns = 80
+        super().__init__(prog, width=columns - 2)
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -39,36 +55,47 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         prog="tracescope",
         description="Explore everything that can be traced in a running Linux kernel, and attach with one key.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"tracescope {__version__}")
-    _add_host(parser, default=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _add_reading(parser)
+    commands = parser.add_subparsers(prog="tracescope", title="commands", metavar="COMMAND", dest="command")
     for name, (module_name, text) in COMMANDS.items():
         module = import_module(f"tracescope.cli.{module_name}") if name in words else None
         command = commands.add_parser(
             name,
             help=text,
             description=module.__doc__ if module else None,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
         )
-        _add_host(command, default=argparse.SUPPRESS)
+        _add_reading(command, default=argparse.SUPPRESS)
         if module:
             module.add_arguments(command)
     return parser
 
 
-def _add_host(parser: argparse.ArgumentParser, default: str | None) -> None:
-    parser.add_argument("--host", metavar="ZIP|DIR", default=default, help="a snapshot instead of this machine")
+def _add_reading(parser: argparse.ArgumentParser, **default: str) -> None:
+    """The options of everything that reads; a command's default must not hide what stood before the command."""
+    parser.add_argument("--host", metavar="ZIP|DIR", help="a snapshot instead of this machine", **default)
+    parser.add_argument("--no-cache", action="store_true", help="read every source anew, and keep nothing", **default)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for what a user can meet."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     words, command = _split(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that is not UTF-8 shows what it cannot encode as escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = build_parser(words).parse_args(words)
         args.run_command = command
+        if command and args.command not in _WITH_COMMAND:
+            raise UsageError(f"nothing goes behind `--` here: {' '.join(command)}", "only attach and exec start a command")
+        if args.no_cache:
+            from tracescope.catalog.cache import OFF
+
+            os.environ[OFF] = "off"
         if args.command is None:
             return _browse(args.host)
         status: int = import_module(f"tracescope.cli.{COMMANDS[args.command][0]}").run(args)

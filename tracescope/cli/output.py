@@ -18,9 +18,11 @@ def print_json(row: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(row, separators=(",", ":")) + "\n")
 
 
-def print_text(line: str) -> None:
-    """One line of data, without terminal control."""
-    sys.stdout.write(printable(line) + "\n")
+def print_text(*lines: str) -> None:
+    """Lines of data, without terminal control."""
+    whole = "".join(lines)
+    safe = lines if printable(whole) == whole else map(printable, lines)
+    sys.stdout.write("\n".join(safe) + "\n")
 
 
 def note(text: str) -> None:

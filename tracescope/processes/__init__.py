@@ -11,7 +11,8 @@ from tracescope.processes.events import (
     time_of,
 )
 from tracescope.processes.failures import FailedExec
-from tracescope.processes.process import Process
+from tracescope.processes.lines import argv_words, event_line
+from tracescope.processes.process import Process, program_of
 from tracescope.processes.sentence import loop_words, parent_words, summary_line
 from tracescope.processes.shell import command_of, shell_command
 from tracescope.processes.summary import Loop, Parent, ProgramSummary, Spawner, Summary, summarize
@@ -32,12 +33,15 @@ __all__ = (
     "ProgramSummary",
     "Spawner",
     "Summary",
+    "argv_words",
     "command_of",
     "duration_words",
     "event_from_json",
+    "event_line",
     "exit_words",
     "loop_words",
     "parent_words",
+    "program_of",
     "rfc3339",
     "share_words",
     "shell_command",

@@ -30,7 +30,7 @@ class FailedExec:
     @property
     def program(self) -> str:
         """What could not be started: the path, or the name when it was looked for in several places."""
-        return self.name if self.tried > 1 or not self.places else self.places[0]
+        return self.name if self.tried > 1 or self.found or not self.places else self.places[0]
 
     @property
     def errno(self) -> str:
@@ -86,7 +86,7 @@ class Walks:
         The task that called exec is the process's only one from here on, whatever it was before.
         """
         walks = self._open.pop(event.pid, None)
-        if not walks:
+        if walks is None:
             return []
         name = (event.filename or "").rpartition("/")[2]
         failed = []
@@ -99,4 +99,4 @@ class Walks:
 
     def end(self, pid: int) -> list[FailedExec]:
         """The process has ended: what it did not find it never will."""
-        return list(self._open.pop(pid, {}).values())
+        return list(self._open.pop(pid).values()) if pid in self._open else []

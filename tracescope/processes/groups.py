@@ -42,7 +42,9 @@ class Groups:
 
     def fold(self, serial: int, parent: int | None) -> None:
         """What this process spawned counts as spawned by its parent from now on."""
-        for key in self._under.pop(serial, ()):
+        if serial not in self._under:
+            return
+        for key in self._under.pop(serial):
             group = self._groups.pop(key)
             self._into((group.program, parent, group.cgroup_id), group, through=True)
 

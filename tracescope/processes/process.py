@@ -19,6 +19,7 @@ class Process:
     __slots__ = (
         "about_ns",
         "adopted_by",
+        "argument_bytes",
         "cgroup_id",
         "comm",
         "cpu_ns",
@@ -66,6 +67,7 @@ class Process:
         self.runs: tuple[ExecEvent, ...] = ()
         """The programs it ran, in order; the latest 16."""
         self.execs = 0
+        self.argument_bytes = 0
         self.end: ExitEvent | None = None
         self.end_ns: int | None = None
         """When it ended; without `end`: when at the latest, the exit itself was not seen."""
@@ -93,6 +95,7 @@ class Process:
     def ran(self, event: ExecEvent) -> bool:
         """Add a program; false if a later one is known already."""
         self.execs += 1
+        self.argument_bytes += len("".join(filter(None, event.argv or ())))
         if not self.runs or event.time_ns >= self.runs[-1].time_ns:
             self.runs = (*self.runs[1 - MAX_RUNS :], event) if self.runs else (event,)
             return True
@@ -100,10 +103,6 @@ class Process:
         insort(runs, event, key=lambda run: run.time_ns)
         self.runs = tuple(runs[-MAX_RUNS:])
         return False
-
-    def argument_bytes(self) -> int:
-        """About how much memory the arguments of its programs take."""
-        return sum(sum(map(len, filter(None, run.argv or ()))) for run in self.runs)
 
     def age_ns(self, now_ns: int) -> int | None:
         """How long its last program has run, or did; None for a process that was there before."""

@@ -173,7 +173,9 @@ def summarize(table: ProcessTable, now_ns: int | None = None) -> Summary:
     view = _View(table, table.now_ns if now_ns is None else now_ns)
     total, window = view.all.total, view.all.window
     programs = [_program(view, name, found) for name, found in view.programs.items() if _is_of_interest(found)]
-    programs.sort(key=lambda row: (row.program == OTHERS, -row.seen_share, -row.recent_starts, -row.starts, row.program))
+    programs.sort(
+        key=lambda row: (row.program == OTHERS, -row.seen_share, -row.recent_starts, -row.starts, row.program)
+    )
     return Summary(
         now_ns=view.now_ns,
         window_ns=view.window_ns,

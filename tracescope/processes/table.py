@@ -6,7 +6,7 @@ start time by its pid and the time. Pure: no kernel, no /proc, no clock.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 
 from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEvent, ProcessEvent
@@ -52,7 +52,7 @@ class ProcessTable:
         self.now_ns = begin_ns or 0
         self.half_ns = max(window_ns // 2, 1)
         self.events = 0
-        self.starts_by_second: dict[int, int] = {}
+        self.starts_by_second: dict[int, int] = defaultdict(int)
         """Execs in each second of the time of day, the latest ten minutes."""
         self.groups = Groups(max_groups)
         self._keep = keep
@@ -178,7 +178,7 @@ class ProcessTable:
 
     def _find(self, event: ProcessEvent) -> Process | None:
         process = self._by_pid.get(event.pid)
-        if process is None or self._is(process, event):
+        if process is None or (process.start_ns == event.start_ns is not None) or self._is(process, event):
             return process
         return None if event.start_ns is None else self._by_key.get((event.pid, event.start_ns))
 
@@ -210,14 +210,11 @@ class ProcessTable:
                 parent = self._processes.get(process.parent)
                 if parent is None or parent.pid != event.ppid:
                     self._reparent(process, parent, event)
-        if event.comm is not None:
-            process.comm = event.comm
-        if event.uid is not None:
-            process.uid = event.uid
-        if event.cgroup_id is not None:
-            process.cgroup_id = event.cgroup_id
-        if event.ns_pid is not None:
-            process.ns_pid = event.ns_pid
+        # A later event says more: exec changes the name, setuid the user.
+        process.comm = event.comm or process.comm
+        process.uid = process.uid if event.uid is None else event.uid
+        process.cgroup_id = event.cgroup_id or process.cgroup_id
+        process.ns_pid = event.ns_pid or process.ns_pid
         return process
 
     def _reparent(self, process: Process, parent: Process | None, event: ProcessEvent) -> None:
@@ -239,17 +236,20 @@ class ProcessTable:
         process.first_ns = min(process.first_ns, event.time_ns)
         if process.end is not None:
             process.life_ns = self._life(process, process.end)
-        self._count_end(process, 1)
+            self._count_end(process, 1)
+        parent = self._processes.get(process.parent or 0)
+        if parent is not None and not parent.program:
+            # All that is known of a parent that was there before: at a fork both have one name.
+            parent.program = event.comm or ""
         if process.group is None and not process.program:
-            parent = self.process(process.parent)
-            process.program = (parent.program if parent else "") or event.comm or ""
+            process.program = (parent.program if parent else event.comm) or _UNKNOWN
             self._move(process, self._group(process.program, process))
 
     def _exec(self, event: ExecEvent) -> None:
         process = self._process(event)
         self._lost_walks(self._walks.succeed(event), process)
         second = event.time_ns // _SECOND
-        self.starts_by_second[second] = self.starts_by_second.get(second, 0) + 1
+        self.starts_by_second[second] += 1
         if len(self.starts_by_second) > _MAX_SECONDS:
             del self.starts_by_second[min(self.starts_by_second)]
         program = program_of(event)
@@ -362,6 +362,8 @@ class ProcessTable:
             execs, process.execs = process.execs, process.execs - 1
             self._count_end(process, -1)
             process.group, process.execs = group, execs
+            if process.end is not None:
+                process.life_ns = self._life(process, process.end)
             self._count_end(process, 1)
 
     def _fold(self, process: Process) -> None:
@@ -369,7 +371,7 @@ class ProcessTable:
         self.groups.fold(process.serial, process.parent if process.parent in self._processes else None)
 
     def _bury(self, process: Process) -> None:
-        size = process.argument_bytes()
+        size = process.argument_bytes
         self._dead.append((process, size))
         self._dead_bytes += size
         while len(self._dead) > self._keep or self._dead_bytes > _KEEP_BYTES:

@@ -76,6 +76,7 @@ class Btf(TypeTable):
     def __init__(self, data: bytes, base: Self | None = None) -> None:
         super().__init__(data, base)
         self._texts: dict[int, str] = {}
+        self._long: dict[int, dict[int, tuple[int, bool]]] = {}
 
     @classmethod
     def parse(cls, data: bytes, base: Self | None = None) -> Self:
@@ -117,13 +118,15 @@ class Btf(TypeTable):
 
     def _prototypes_over(self, most: int) -> dict[int, tuple[int, bool]]:
         """By id, the base's too: the number of parameters, and whether `...` follows."""
-        found = {} if self.base is None else self.base._prototypes_over(most)
-        for type_id in self.ids(Kind.FUNC_PROTO):
-            types = self.row(type_id).words[1::2]
-            variadic = len(types) > 1 and types[-1] == 0
-            if variadic or len(types) > most:
-                found[type_id] = (len(types) - variadic, variadic)
-        return found
+        if most not in self._long:
+            found = {} if self.base is None else self.base._prototypes_over(most).copy()
+            for type_id in self.ids(Kind.FUNC_PROTO):
+                types = self.parameter_types(type_id)
+                variadic = len(types) > 1 and types[-1] == 0
+                if variadic or len(types) > most:
+                    found[type_id] = (len(types) - variadic, variadic)
+            self._long[most] = found
+        return self._long[most]
 
     def _prototype(self, name: str) -> Row | None:
         type_id = self.names(Kind.FUNC).get(name)

@@ -172,6 +172,11 @@ class TypeTable:
         for name, type_id in zip(proto.words[::2], proto.words[1::2], strict=True):
             yield self.string(name), type_id
 
+    def parameter_types(self, type_id: int) -> memoryview:
+        """The type ids of the parameters of a prototype of this blob, without the names' cost."""
+        start = self._starts[type_id - self.first]
+        return self._words[start + 4 : start + 3 + 2 * (self._words[start + 1] & 0xFFFF) : 2]
+
     def enumerators(self, row: Row) -> Iterator[tuple[str, int]]:
         """Name and value of an enum's constants."""
         if row.kind is Kind.ENUM64:

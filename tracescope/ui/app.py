@@ -24,16 +24,15 @@ from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import THEME, amount
 from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.help import HelpScreen
-from tracescope.ui.screens.live import LiveScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.sources import SourcesScreen
-from tracescope.ui.widgets.session_bar import session_words
-from tracescope.ui.widgets.status import StatusLine
+from tracescope.ui.widgets.status import StatusLine, session_words
 from tracescope.ui.widgets.table import ProbeTable
 
 if TYPE_CHECKING:
     from tracescope.attach.session import Session
     from tracescope.catalog.store import Catalog
+    from tracescope.ui.screens.live import LiveScreen
 
 __all__ = ("TraceScope", "run")
 
@@ -208,6 +207,9 @@ class TraceScope(App[int], inherit_bindings=False):
     def action_live(self) -> None:
         """Show the live screen."""
         if self._live is None or self._live not in self.screen_stack:
+            # The decoders come along: the first paint does not wait for them.
+            from tracescope.ui.screens.live import LiveScreen
+
             self._live = LiveScreen(self._host, self.feed)
             self.push_screen(self._live)
         while self.screen is not self._live:
@@ -223,7 +225,9 @@ class TraceScope(App[int], inherit_bindings=False):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """A key that opens the screen that is open already is no key."""
-        opens = {"live": LiveScreen, "sources": SourcesScreen, "help": HelpScreen}.get(action)
+        if action == "live":
+            return self.screen is not self._live
+        opens = {"sources": SourcesScreen, "help": HelpScreen}.get(action)
         return opens is None or not isinstance(self.screen, opens)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -181,16 +181,9 @@ class Selection:
             self.numbers.popleft()
             dropped += 1
         until = time.monotonic() + seconds
-        for number in self._unseen(first):
-            if number % 64 == 0 and time.monotonic() > until:
-                break
-            if self._word in " ".join(self._feed.line(number)[:-1]).lower():
-                self.numbers.append(number)
-        return dropped
-
-    def _unseen(self, first: int) -> Iterator[int]:
         self._next = max(self._next, first)
-        while self._next < self._feed.end:
-            number = self._next
+        while self._next < self._feed.end and (self._next % 64 or time.monotonic() < until):
+            if self._word in " ".join(self._feed.line(self._next)[:-1]).lower():
+                self.numbers.append(self._next)
             self._next += 1
-            yield number
+        return dropped

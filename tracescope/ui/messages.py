@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracescope.attach.session import Session
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
+    from tracescope.catalog.view import View
     from tracescope.errors import TraceScopeError
 
 __all__ = (
@@ -21,9 +22,11 @@ __all__ = (
     "CatalogReady",
     "DetachWanted",
     "DetailReady",
+    "FacetsReady",
     "SessionFailed",
     "SessionOpened",
     "SourceChanged",
+    "ViewReady",
 )
 
 
@@ -51,6 +54,22 @@ class CatalogReady(Message):
     def can_replace(self, message: Message) -> bool:
         """The newest catalog holds everything that the older ones hold."""
         return isinstance(message, CatalogReady)
+
+
+@dataclass
+class ViewReady(Message):
+    """What the filter line's text selects."""
+
+    text: str
+    view: View
+
+
+@dataclass
+class FacetsReady(Message):
+    """The counts of the view that the text selects."""
+
+    text: str
+    counts: dict[str, list[tuple[str, int]]]
 
 
 @dataclass

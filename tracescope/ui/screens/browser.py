@@ -16,7 +16,7 @@ from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.ui import keys
 from tracescope.ui.attachable import refusal
-from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady
+from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady, FacetsReady, ViewReady
 from tracescope.ui.screens.detail import DetailScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.detail import DetailPane
@@ -29,6 +29,7 @@ from tracescope.ui.widgets.table import ProbeTable
 if TYPE_CHECKING:
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
+    from tracescope.catalog.view import View
 
 __all__ = ("BrowserScreen",)
 
@@ -47,6 +48,7 @@ class BrowserScreen(Screen[None]):
         self._host = host
         self._catalog: Catalog | None = None
         self._detail: tuple[Row, Detail | TraceScopeError] | None = None
+        self._searching = False
         self._settle: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -77,20 +79,39 @@ class BrowserScreen(Screen[None]):
 
     @on(Input.Changed)
     def _filter(self) -> None:
-        """Show what the filter line says, at once; the facets when the typing pauses."""
-        if self._catalog is None:
-            return
-        view = self._catalog.view(self.input.value, self.table.view)
-        self.table.show_view(view)
-        self.query_one(FilterLine).show_hits(f"{len(view):,} ")
-        if self._settle is not None:
-            self._settle.stop()
-        self._settle = self.set_timer(_SETTLE, self._count_facets)
+        """Search what the filter line says; while one search runs, what is typed waits for its end."""
+        if self._catalog is not None and not self._searching:
+            self._searching = True
+            self._search(self._catalog, self.input.value, self.table.view)
+
+    @work(thread=True, group="search")
+    def _search(self, catalog: Catalog, text: str, previous: View | None) -> None:
+        self.post_message(ViewReady(text, catalog.view(text, previous)))
+
+    @on(ViewReady)
+    def _show_view(self, event: ViewReady) -> None:
+        """Show what was found; count the facets when the typing pauses."""
+        self._searching = False
+        self.table.show_view(event.view)
+        self.query_one(FilterLine).show_hits(f"{len(event.view):,} ")
+        if event.text != self.input.value or event.view.catalog is not self._catalog:
+            self._filter()
+        else:
+            if self._settle is not None:
+                self._settle.stop()
+            self._settle = self.set_timer(_SETTLE, self._count_facets)
 
     def _count_facets(self) -> None:
-        facets = self.query_one(Facets)
-        if facets.display and self.table.view is not None:
-            facets.show_counts(self.table.view.facets(), self.input.value)
+        if self.query_one(Facets).display and self.table.view is not None:
+            self._count(self.input.value, self.table.view)
+
+    @work(thread=True, exclusive=True, group="facets")
+    def _count(self, text: str, view: View) -> None:
+        self.post_message(FacetsReady(text, view.facets()))
+
+    @on(FacetsReady)
+    def _show_facets(self, event: FacetsReady) -> None:
+        self.query_one(Facets).show_counts(event.counts, event.text)
 
     @on(Facets.Toggled)
     def _toggle_term(self, event: Facets.Toggled) -> None:

@@ -12,8 +12,9 @@ from textual.widgets import Sparkline, Static
 from tracescope.printable import printable
 from tracescope.ui.feed import Feed, Totals
 from tracescope.ui.look import amount
+from tracescope.ui.widgets.status import session_words
 
-__all__ = ("SessionBar", "session_words")
+__all__ = ("SessionBar",)
 
 
 class SessionBar(Horizontal):
@@ -51,10 +52,3 @@ class SessionBar(Horizontal):
         for probe, count in totals.per_probe.items():
             yield printable(probe.rpartition(":")[2]), "$text-success"
             yield f" {count:,}  "
-
-
-def session_words(feed: Feed) -> Iterator[tuple[str, str]]:
-    """Each session's state, the failed ones in red; nothing when none is there."""
-    for state in dict.fromkeys(str(session.state) for session in feed.sessions):
-        yield f"● {state}", "$text-success" if state == "run" else "$text-warning"
-        yield "  ", ""

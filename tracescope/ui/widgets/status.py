@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from textual.content import Content
 from textual.widgets import Static
 
 from tracescope.model import SourceReport, SourceState
 from tracescope.printable import printable
+from tracescope.ui.feed import Feed
 from tracescope.ui.look import STATE_STYLE, amount
 
-__all__ = ("StatusLine",)
+__all__ = ("StatusLine", "session_words")
 
 _GAP = Content("  ")
 
@@ -74,3 +75,10 @@ def _source(report: SourceReport, *, brief: bool) -> Content:
         case _:
             tail = f" {report.state.value}"
     return Content.assemble((printable(report.name), style), (tail, "dim"))
+
+
+def session_words(feed: Feed) -> Iterator[tuple[str, str]]:
+    """Each session's state, the failed ones in red; nothing when none is there."""
+    for state in dict.fromkeys(str(session.state) for session in feed.sessions):
+        yield f"● {state}", "$text-success" if state == "run" else "$text-warning"
+        yield "  ", ""

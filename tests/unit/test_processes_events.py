@@ -1,0 +1,138 @@
+"""Process events and their JSON: round trip, the contract's keys, bad input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracescope.errors import Damaged
+from tracescope.processes import (
+    ExecEvent,
+    ExecFailed,
+    ExitEvent,
+    ForkEvent,
+    event_from_json,
+    event_line,
+    rfc3339,
+    time_of,
+)
+
+CONTRACT = (
+    "event time pid tid ppid uid comm filename argv argv_truncated ret errno duration_ns lifetime_ns exit_code signal cpu_ns"
+).split()
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF), max_size=8
+)
+NUMBER = st.integers(0, 1 << 63)
+VALUES = {
+    "int | None": NUMBER,
+    "str | None": TEXT,
+    "bool | None": st.booleans(),
+    "tuple[str | None, ...] | None": st.lists(st.none() | TEXT, max_size=4).map(tuple),
+}
+
+
+def events(kind):
+    optional = {field.name: VALUES[field.type] for field in fields(kind) if field.name not in ("time_ns", "pid")}
+    moments = st.integers(0, 4_000_000_000_000_000).map(lambda us: us * 1000)
+    return st.fixed_dictionaries({"time_ns": moments, "pid": NUMBER}, optional=optional).map(
+        lambda values: kind(**values)
+    )
+
+
+@given(st.one_of(*map(events, (ForkEvent, ExecEvent, ExecFailed, ExitEvent))))
+def test_an_event_comes_back_from_its_json_as_it_was(event):
+    data = json.loads(json.dumps(event.to_json()))
+    assert event_from_json(data) == event
+    assert event_from_json(data).to_json() == data
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5), st.data())
+def test_a_value_of_the_wrong_kind_is_damage_and_no_accident(value, data):
+    row = ExecEvent(time_ns=0, pid=1, tid=1, argv=("a",), comm="x", argv_truncated=False, filename="x").to_json()
+    row[data.draw(st.sampled_from(sorted(row)))] = value
+    try:
+        event_from_json(row).to_json()
+    except Damaged as error:
+        assert "event" in error.what
+
+
+def test_the_keys_are_those_of_the_contract_in_its_order():
+    full = {
+        "exec": ExecEvent(
+            1, 2, 3, 4, 5, "sh", 6, filename="/x", argv=("x",), argv_truncated=False, ret=0, duration_ns=7
+        ),
+        "exec_failed": ExecFailed(
+            1, 2, 3, 4, 5, "sh", filename="/x", argv=("x",), ret=-2, errno="ENOENT", duration_ns=7
+        ),
+        "exit": ExitEvent(1, 2, 3, 4, 5, "sh", lifetime_ns=1, exit_code=1, signal=0, cpu_ns=4),
+    }
+    for name, event in full.items():
+        data = event.to_json()
+        assert data["event"] == name
+        keys = [key for key in data if key in CONTRACT]
+        assert [*keys[:7]] == CONTRACT[:7]
+        assert set(keys) == set(data) - {"start_ns"}
+    assert set(CONTRACT) == {key for event in full.values() for key in event.to_json()} - {"start_ns"}
+
+
+def test_what_is_not_known_is_absent():
+    assert ForkEvent(0, 7).to_json() == {"event": "fork", "time": "1970-01-01T00:00:00.000000Z", "pid": 7}
+    assert event_from_json(
+        {"event": "fork", "time": "1970-01-01T00:00:00Z", "pid": 7, "comm": None, "later": {}}
+    ) == ForkEvent(0, 7)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"event": "start"},
+        {"event": ["exec"]},
+        {"event": "exec", "pid": 1},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z"},
+        {"event": "exec", "time": "2026-01-01T00:00:00", "pid": 1},
+        {"event": "exec", "time": "yesterday", "pid": 1},
+        {"event": "exec", "time": 5, "pid": 1},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z", "pid": True},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z", "pid": "1"},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z", "pid": 1, "argv": "x"},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z", "pid": 1, "argv": [1]},
+        {"event": "exec", "time": "2026-01-01T00:00:00Z", "pid": 1, "argv_truncated": 1},
+        {"event": "exit", "time": "2026-01-01T00:00:00Z", "pid": 1, "cpu_ns": 1.5},
+        {"event": "exit", "time": "2026-01-01T00:00:00Z", "pid": 1, "cpu_ns": 10**400},
+    ],
+)
+def test_what_is_no_event_is_refused(data):
+    with pytest.raises(Damaged):
+        event_from_json(data)
+
+
+def test_a_wrong_type_is_refused_also_after_a_right_one():
+    good = {"event": "fork", "time": "2026-01-01T00:00:00Z", "pid": 1, "comm": "x"}
+    event_from_json(good)
+    with pytest.raises(Damaged, match="no fork event"):
+        event_from_json(good | {"comm": 5})
+
+
+@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 2)))
+def test_times_agree_with_the_standard_library(moment):
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat()
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    assert time_of(text) == ((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000
+    assert rfc3339(time_of(text)) == text
+
+
+def test_a_line_of_text_says_what_could_not_be_read_and_what_was_cut():
+    argv = ("sh", None, "a b", "\x1b[2J")
+    line = event_line(ExecEvent(0, 7, comm="sh", filename_error=True, argv=argv, argv_truncated=True))
+    assert line.endswith(r"exec        (unreadable) [sh (unreadable) 'a b' '\x1b[2J' …]")
+    assert event_line(ExecEvent(0, 7, filename="/x", argv_error=True)).endswith("/x [(unreadable)]")
+    assert event_line(ExecFailed(0, 7, filename="/x", argv=(), errno="ENOENT")).endswith("ENOENT /x []")
+    exit_line = event_line(ExitEvent(0, 7, comm="x", signal=11, core=True, lifetime_ns=11_000_000, cpu_ns=2_000_000))
+    assert exit_line.endswith("SIGSEGV core, after 11 ms, cpu 2 ms")

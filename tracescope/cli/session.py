@@ -1,0 +1,162 @@
+"""What `attach` and `exec` share: filters and limits on the command line, and a session run to its end."""
+
+from __future__ import annotations
+
+import argparse
+import pwd
+import signal
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from tracescope.attach.plan import Filters
+from tracescope.cli.output import note
+from tracescope.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracescope.attach.launch import Launched
+    from tracescope.attach.session import RingSession
+    from tracescope.host import Host
+
+__all__ = ("Sink", "add_filters", "add_limits", "number", "trace", "traced_command")
+
+EventT = TypeVar("EventT")
+
+_PAUSE = 0.05
+_START_TIMEOUT = 60.0
+
+
+class Sink(ABC, Generic[EventT]):
+    """Where a session's events go."""
+
+    def ready(self) -> None:
+        """Everything is attached."""
+
+    @abstractmethod
+    def show(self, event: EventT) -> bool:
+        """Take an event; true if it counts as one."""
+
+    def pulse(self, lost: int) -> None:
+        """Called several times a second, with the number of events lost so far."""
+
+    def end(self, lost: int) -> None:
+        """The session is over."""
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """The options that say whose events are wanted."""
+    filters = parser.add_argument_group("filters (in the kernel; several values of one filter: any of them)")
+    filters.add_argument("--pid", type=number, action="append", default=[], help="only this process")
+    filters.add_argument(
+        "--tree", type=number, action="append", default=[], metavar="PID", help="this process and its descendants"
+    )
+    filters.add_argument("--uid", type=_user, action="append", default=[], help="only this user (name or number)")
+    filters.add_argument("--comm", action="append", default=[], help="only this command name (at most 15 bytes)")
+    filters.add_argument(
+        "--cgroup", action="append", default=[], metavar="PATH", help="only this control group and those below it"
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """The options that say when to stop."""
+    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--count", type=number, metavar="N", help="stop after so many events")
+
+
+@contextmanager
+def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filters, Launched | None]]:
+    """The filters, and the command held back before its first instruction, if there is one."""
+    from tracescope.attach.cgroups import find_cgroup
+    from tracescope.attach.launch import launch
+
+    cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)
+    if args.run_command and any((args.pid, args.tree)):
+        raise UsageError("-- CMD traces the command alone", "--pid and --tree name other processes", "leave one out")
+    child = launch(args.run_command) if args.run_command else None
+    try:
+        tree = (child.pid,) if child else tuple(args.tree)
+        yield Filters(tuple(args.pid), tree, tuple(args.uid), tuple(args.comm), cgroups), child
+    finally:
+        if child:
+            child.abandon()
+
+
+def trace(session: RingSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
+    """Run the session until its limit, the end of the command, or an interrupt; the exit status."""
+    printed, status = 0, 0
+    with _terminable():
+        try:
+            with session:
+                session.wait_running(_START_TIMEOUT)
+                sink.ready()
+                if child:
+                    child.release()
+                for record in _records(session, child, args.duration, sink):
+                    printed += sink.show(session.decode(record))
+                    if printed == args.count:
+                        break
+        except KeyboardInterrupt:
+            status = 130
+    if not args.count or printed < args.count:
+        # What was still on its way when the session ended.
+        printed += sum(sink.show(session.decode(record)) for record in session.take())
+    counts = session.counts()
+    lost = counts.lost + counts.dropped
+    sink.end(lost)
+    sys.stdout.flush()
+    if counts.dropped:
+        note(f"{counts.dropped} events came faster than they could be printed")
+    if child and status == 0 and child.poll() is None:
+        note(f"the command goes on as pid {child.pid}")
+    sys.stderr.write(f"{printed} events, {lost} lost\n")
+    return status
+
+
+def _records(
+    session: RingSession[EventT], child: Launched | None, duration: float | None, sink: Sink[EventT]
+) -> Iterator[bytes]:
+    """Records as they come, until the time is up or the command has ended."""
+    end = None if duration is None else time.monotonic() + duration
+    while True:
+        over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
+        records = session.take()
+        yield from records
+        if over:
+            return
+        if records:
+            sys.stdout.flush()
+        else:
+            time.sleep(_PAUSE)
+        counts = session.counts()
+        sink.pulse(counts.lost + counts.dropped)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the session like Ctrl-C."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def number(text: str) -> int:
+    """A number that is not negative, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return int(text)
+
+
+def _user(text: str) -> int:
+    try:
+        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"there is no user {text!r}") from None

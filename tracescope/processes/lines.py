@@ -1,0 +1,47 @@
+"""One event of a process on one line of text, as `exec` and `replay` print it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+
+from tracescope.printable import printable
+from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ProcessEvent
+from tracescope.processes.words import duration_words, exit_words
+
+__all__ = ("argv_words", "event_line")
+
+_UNREADABLE = "(unreadable)"
+
+
+def event_line(event: ProcessEvent) -> str:
+    """Time, pid, parent, command name, what happened; safe for a terminal, times in this machine's zone."""
+    moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6).strftime("%H:%M:%S.%f")  # noqa: DTZ006 - local
+    ppid = "-" if event.ppid is None else event.ppid
+    where = f"{moment} {event.pid:7} {ppid:>7} {printable(event.comm or '-'):15}"
+    return f"{where} {event.name:11} {printable(_words(event))}".rstrip()
+
+
+def argv_words(event: ExecEvent | ExecFailed) -> str:
+    """The arguments as a shell would take them; what could not be read or was cut is said. Not safe for a terminal."""
+    if event.argv is None:
+        return _UNREADABLE if event.argv_error else ""
+    words = [_UNREADABLE if word is None else shlex.quote(word) for word in event.argv]
+    if event.argv_error and None not in event.argv:
+        words.append(_UNREADABLE)
+    return " ".join([*words, "…"] if event.argv_truncated else words)
+
+
+def _words(event: ProcessEvent) -> str:
+    if isinstance(event, ExitEvent):
+        words = [exit_words(event)]
+        if event.lifetime_ns is not None:
+            words.append(f"after {duration_words(event.lifetime_ns)}")
+        if event.cpu_ns is not None:
+            words.append(f"cpu {duration_words(event.cpu_ns)}")
+        return ", ".join(words)
+    if isinstance(event, (ExecEvent, ExecFailed)):
+        path = _UNREADABLE if event.filename_error or event.filename is None else event.filename
+        failed = [event.errno or f"ret {event.ret}"] if isinstance(event, ExecFailed) else []
+        return " ".join([*failed, path, f"[{argv_words(event)}]"])
+    return ""
