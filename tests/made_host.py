@@ -22,15 +22,15 @@ def kallsyms(*rows: str) -> str:
     lines = []
     for number, row in enumerate(rows, 1):
         letter, name, *module = row.split(" ")
-        lines.append(f"{0xFFFFFFFF81000000 + 16 * number:016x} {letter} {name}" + (f"\t[{module[0]}]" if module else ""))
+        lines.append(
+            f"{0xFFFFFFFF81000000 + 16 * number:016x} {letter} {name}" + (f"\t[{module[0]}]" if module else "")
+        )
     return "\n".join((*lines, ""))
 
 
 def event_format(name: str, *fields: str, number: int = 7) -> str:
     """`int a`, `char b[16]` → a format file; every field is 8 bytes."""
-    rows = [
-        f"\tfield:{field};\toffset:{8 + 8 * place};\tsize:8;\tsigned:0;" for place, field in enumerate(fields)
-    ]
+    rows = [f"\tfield:{field};\toffset:{8 + 8 * place};\tsize:8;\tsigned:0;" for place, field in enumerate(fields)]
     return "\n".join((f"name: {name}", f"ID: {number}", "format:", *rows, "", 'print fmt: "%d", REC->a', ""))
 
 

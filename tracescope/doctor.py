@@ -78,17 +78,31 @@ def _sources(catalog: Catalog) -> Iterator[Check]:
 def _kernel(host: Host, catalog: Catalog) -> Iterator[Check]:
     facts = catalog.knowledge.host
     if facts.kprobes is False:
-        yield Check("kprobes", Health.LIMITED, "this kernel has no kprobes", "CONFIG_KPROBES is off", "take tracepoints")
+        yield Check(
+            "kprobes", Health.LIMITED, "this kernel has no kprobes", "CONFIG_KPROBES is off", "take tracepoints"
+        )
     elif facts.kprobes:
         yield Check("kprobes", Health.OK, "this kernel has kprobes")
     if facts.lockdown in ("integrity", "confidentiality"):
         closed = "kprobes, kernel memory and tracefs" if facts.lockdown == "confidentiality" else "debugfs"
-        yield Check("lockdown", Health.LIMITED, f"lockdown is {facts.lockdown}", f"it closes {closed}", "boot with lockdown=none")
+        yield Check(
+            "lockdown",
+            Health.LIMITED,
+            f"lockdown is {facts.lockdown}",
+            f"it closes {closed}",
+            "boot with lockdown=none",
+        )
     elif facts.lockdown:
         yield Check("lockdown", Health.OK, f"lockdown is {facts.lockdown}")
     elif facts.ftrace is SourceState.FORBIDDEN and (not host.live or os.geteuid() == 0):
         why = "root is refused files that root may read, and /sys/kernel/security is not mounted to ask"
-        yield Check("lockdown", Health.LIMITED, "the kernel is locked down, it seems", why, "mount -t securityfs none /sys/kernel/security")
+        yield Check(
+            "lockdown",
+            Health.LIMITED,
+            "the kernel is locked down, it seems",
+            why,
+            "mount -t securityfs none /sys/kernel/security",
+        )
 
 
 def _rights() -> Check:
@@ -111,7 +125,13 @@ def _bpf() -> Check:
     try:
         os.close(kernel.map_create(kernel.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
     except OSError as error:
-        return Check("bpf", Health.BROKEN, "a BPF ring buffer cannot be made", error.strerror or str(error), "run as root, on Linux 5.8 or later")
+        return Check(
+            "bpf",
+            Health.BROKEN,
+            "a BPF ring buffer cannot be made",
+            error.strerror or str(error),
+            "run as root, on Linux 5.8 or later",
+        )
     return Check("bpf", Health.OK, "BPF programs and ring buffers work")
 
 
@@ -123,6 +143,6 @@ def _bcc() -> Check:
     except (OSError, TraceScopeError) as error:
         return Check("bcc", Health.BROKEN, "BCC cannot be loaded", str(error), "apt-get install python3-bpfcc")
     if spec is None:
-        why = "no bcc package with libbcc in the distribution's Python folders (the one on the Python package index is another)"
+        why = "no bcc package with libbcc in the distribution's Python folders (PyPI has another bcc)"
         return Check("bcc", Health.BROKEN, "BCC is not installed", why, "apt-get install python3-bpfcc")
     return Check("bcc", Health.OK, f"BCC found at {spec.origin}; kernel headers are not needed")

@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +29,7 @@ _FLUSH_SECONDS = 1.0
 _FLUSH_BYTES = 1 << 20
 # Small: rows that live long are work for the garbage collector.
 _READ_BYTES = 1 << 14
-_MAX_LINE = 16 << 20
+_MAX_LINE = 1 << 20
 _BEGIN = b'{"tracescope":'
 
 
@@ -53,10 +54,8 @@ class Header:
 def host_facts(host: Host) -> dict[str, object]:
     """What a recording keeps of this machine: uname, boot id, number of CPUs."""
     facts: dict[str, object] = {"uname": list(os.uname()), "ncpus": os.cpu_count()}
-    try:
+    with suppress(TraceScopeError):
         facts["boot_id"] = host.read("/proc/sys/kernel/random/boot_id").decode("ascii", "replace").strip()
-    except TraceScopeError:
-        pass
     return facts
 
 

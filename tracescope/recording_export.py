@@ -34,8 +34,8 @@ COLUMNS = {
     "exec": (
         *("event", "time", "pid", "tid", "ppid", "uid", "comm", "filename", "argv", "argv_truncated", "ret", "errno"),
         *("duration_ns", "lifetime_ns", "exit_code", "signal", "cpu_ns"),
-        *("core", "user_ns", "system_ns", "comm_before", "interpreter", "argv_size", "argv_error", "filename_error"),
-        *("start_ns", "parent_start_ns", "cgroup_id", "ns_pid"),
+        *("core", "user_ns", "system_ns", "age_ns", "max_rss", "comm_before", "interpreter", "exe", "fd", "at_flags"),
+        *("argv_size", "argv_error", "filename_error", "start_ns", "parent_start_ns", "cgroup_id", "ns_pid"),
     ),
 }
 """The columns of a CSV for each kind of recording; new ones come behind."""
@@ -111,7 +111,7 @@ def _marks(events: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 class _Slices:
-    """Processes as slices: each program that one runs, and a fork that never called exec, on the process's own track."""
+    """Processes as slices on their own tracks: each program that one runs, and a fork that never called exec."""
 
     def __init__(self) -> None:
         self._open: dict[int, ExecEvent | ForkEvent] = {}

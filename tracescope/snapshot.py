@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tracescope.errors import Missing, Refused, TraceScopeError
+from tracescope.errors import Damaged, Missing, Refused, TraceScopeError
 from tracescope.host import TOOL_FILES, Host
 from tracescope.snapshot_files import REFUSED, refusals_json
 from tracescope.sources.ftrace import BLACKLIST
@@ -174,6 +174,8 @@ class _Recorder:
             self._write(path.strip("/"), data)
 
     def _read(self, path: str) -> bytes:
+        if not path.isascii():
+            raise Damaged(f"{path} is left out", "a zip keeps no such name, and no kernel gives one")
         if self._addresses:
             return self._host.read(path)
         if path.endswith(_GIVEN_UP):

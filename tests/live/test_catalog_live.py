@@ -63,7 +63,13 @@ def test_every_event_that_perf_lists_is_a_row_or_no_probe(catalog: Catalog, requ
         "Tracepoint event": "tracepoint", "Software event": "software", "Hardware event": "hardware",
         "Hardware cache event": "cache", "Kernel PMU event": "pmu",
     }  # fmt: skip
-    no_probes = {"Tool event", "Raw hardware event descriptor", "Raw event descriptor", "Hardware breakpoint", "SDT event"}
+    no_probes = {
+        "Tool event",
+        "Raw hardware event descriptor",
+        "Raw event descriptor",
+        "Hardware breakpoint",
+        "SDT event",
+    }
     rows = re.findall(r"^  (\S+)(?: OR \S+)* +\[([\w ]+)\]$", text, re.MULTILINE)
     missing = [name for name, what in rows if what in kinds and not catalog.find(f"{kinds[what]}:{name}")]
     assert set(missing) <= {"ftrace:function", "ftrace:print"}

@@ -1,4 +1,4 @@
-"""The command line on this machine: against tracefs, kallsyms and bpftrace, without rights, and with parts of the host hidden."""
+"""The command line here: against tracefs, kallsyms and bpftrace; without rights; with parts of the host hidden."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_list_names_exactly_the_available_events() -> None:
 
 def test_list_v_agrees_with_bpftrace_for_every_event(require) -> None:
     require(shutil.which("bpftrace") is not None, "bpftrace is not installed")
-    theirs = blocks(subprocess.run(["bpftrace", "-lv", "tracepoint:*"], capture_output=True, text=True, check=True).stdout)
+    theirs = blocks(
+        subprocess.run(["bpftrace", "-lv", "tracepoint:*"], capture_output=True, text=True, check=True).stdout
+    )
     ours = blocks(run("list", "-v", "tracepoint:*").stdout)
     # bpftrace before 0.12 took the formats of the ftrace group for tracepoints.
     assert ours == {probe: fields for probe, fields in theirs.items() if not probe.startswith("tracepoint:ftrace:")}
@@ -89,7 +91,9 @@ def test_doctor_explains_what_does_not_work_here() -> None:
     assert (kprobes["health"] == "ok") is Path(TRACING, "kprobe_events").exists()
 
 
-@pytest.mark.parametrize("words", [["list", "kprobe:vfs_*"], ["show", "kprobe:vfs_read"], ["list", "-a", "fentry:vmlinux:vfs_*"]])
+@pytest.mark.parametrize(
+    "words", [["list", "kprobe:vfs_*"], ["show", "kprobe:vfs_read"], ["list", "-a", "fentry:vmlinux:vfs_*"]]
+)
 def test_no_command_about_functions_fails_here(words: list[str]) -> None:
     done = run(*words)
     assert done.returncode == 0
@@ -106,12 +110,14 @@ def nobody(require) -> Iterator[Callable[..., Done]]:
     # Not below pytest's own folder: only root may enter that.
     folder = Path(tempfile.mkdtemp(prefix="tracescope-"))
     try:
-        shutil.copytree(Path(tracescope.__file__).parent, folder / "tracescope", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            Path(tracescope.__file__).parent, folder / "tracescope", ignore=shutil.ignore_patterns("__pycache__")
+        )
         folder.chmod(0o755)
         before = (
             "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs",
-            "env", "-C", "/", f"PYTHONPATH={folder}", "PYTHONDONTWRITEBYTECODE=1", "HOME=/nonexistent",
-            "-u", "XDG_CACHE_HOME",
+            "env", "-C", "/", "-u", "XDG_CACHE_HOME",
+            f"PYTHONPATH={folder}", "PYTHONDONTWRITEBYTECODE=1", "HOME=/nonexistent",
         )  # fmt: skip
         check = "import sys; sys.exit(sys.version_info < (3, 11))"
         candidates = (sys.executable, *(f"/usr/bin/python3{minor}" for minor in ("", ".11", ".12", ".13", ".14")))
@@ -171,7 +177,7 @@ def test_without_rights_doctor_says_that_nothing_can_be_attached(nobody) -> None
 
 @pytest.fixture
 def hiding(tmp_path: Path, require) -> Callable[..., tuple[str, ...]]:
-    """The words before a command that run it after these shell commands, where no other process sees what they mount."""
+    """The words before a command that run it after these shell commands; no other process sees what they mount."""
     require(
         subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0,
         "no mount namespaces",
@@ -196,7 +202,9 @@ def test_root_mounts_a_tracefs_that_is_not_mounted_and_says_so(hiding) -> None:
 
 def test_without_rights_a_tracefs_that_is_not_mounted_is_answered_with_the_command(hiding, nobody, monkeypatch) -> None:
     real = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda command, **options: real([*hiding(f"umount {TRACING}"), *command], **options))
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **options: real([*hiding(f"umount {TRACING}"), *command], **options)
+    )
     done = nobody("list", "tracepoint:*")
     assert (done.returncode, done.stdout) == (1, "")
     assert f"fix: sudo mount -t tracefs none {TRACING}\n" in done.stderr

@@ -240,3 +240,12 @@ async def test_a_progress_report_only_replaces_older_progress_of_the_same_source
     assert newer.can_replace(SourceChanged(reading))
     assert not newer.can_replace(SourceChanged(replace(reading, state=SourceState.OK)))
     assert not newer.can_replace(SourceChanged(replace(reading, name="perf")))
+
+
+async def test_facets_are_there_when_the_terminal_grows():
+    app, _ = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.resize_terminal(160, 50)
+        await settle(pilot)
+        assert app.screen.query_one(Facets).row_count > 0

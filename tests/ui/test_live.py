@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ui.fakes import MemoryHost, event, live, make_app, screen_text, settle, tick, type_text
+from ui.fakes import MemoryHost, event, live, make_app, read_memory, screen_text, settle, tick, type_text
 
 from tracescope.errors import AttachError
+from tracescope.ui.messages import CatalogReady
 from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.live import LiveScreen
 from tracescope.ui.screens.refusal import RefusalScreen
@@ -158,7 +159,7 @@ async def test_the_filter_takes_old_and_new_events():
         sessions[0].put(event(comm="make"), event(comm="sh"))
         await tick(pilot)
         assert events.row_count == 2
-        await pilot.press("slash", "escape", "escape")
+        await pilot.press("escape")
         await tick(pilot)
         assert events.row_count == 4
         assert app.focused is events
@@ -228,3 +229,16 @@ async def test_events_of_two_sessions_are_merged_by_time():
         sessions[1].put(event(time_ns=2, pid=2), event(time_ns=4, pid=4))
         await tick(pilot)
         assert [app.feed.event(number).pid for number in range(4)] == [2, 3, 4, 5]
+
+
+async def test_e_before_the_sources_are_read_attaches_when_they_are():
+    app, sessions = make_app()
+    app._read = lambda *_: None
+    async with app.run_test(size=(160, 50)) as pilot:
+        await pilot.press("f5")
+        await settle(pilot)
+        assert not sessions
+        read_memory(app._host, lambda _: None, lambda catalog: app.post_message(CatalogReady(catalog)), lambda: False)
+        await settle(pilot)
+        assert len(sessions) == 1
+        assert isinstance(app.screen, LiveScreen)

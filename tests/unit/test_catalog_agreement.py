@@ -1,7 +1,7 @@
 """The catalog against what bpftrace and perf listed on the same hosts.
 
-Every difference is explained by exactly one named rule, and no rule is idle. The rules look at the host's own files, not at
-the catalog's facts.
+Every difference is explained by exactly one named rule, and no rule is idle. The rules look at the host's own files, not
+at the catalog's facts.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def test_every_event_of_perf_list_is_a_row_or_no_probe(recorded, name: str) -> N
     rows = [row for line in host.host.run("perf", "list").decode().splitlines() if (row := PERF_ROW.fullmatch(line))]
     kinds = {"Tracepoint event": "tracepoint", "Kernel PMU event": "pmu", **PERF_KINDS}
     missing = [row for row in rows if row[3] in kinds and not host.catalog.find(f"{kinds[row[3]]}:{row[1]}")]
-    # perf opens these two without a tracepoint behind them (kernel/trace/trace_event_perf.c); the catalog has their formats.
+    # perf opens these two without a tracepoint behind them (kernel/trace/trace_event_perf.c): they are formats.
     assert {row[1] for row in missing} == {"ftrace:function", "ftrace:print"}
     assert all(host.catalog.find(f"format:{row[1]}") for row in missing)
     assert {row[3] for row in rows} - kinds.keys() == NO_PROBE.keys()

@@ -64,7 +64,9 @@ def test_a_gpl_export_of_a_module_keeps_its_small_letter_and_is_exported(catalog
 
 def test_where_exports_do_not_show_the_core_kernels_are_not_known(tmp_path) -> None:
     catalog = made_catalog(tmp_path, {"proc/kallsyms": kallsyms("T vfs_read", "T fuse_open fuse", "t fuse_read fuse")})
-    exported = {name: describe(catalog, found(catalog, name)).exported for name in ("vfs_read", "fuse_open", "fuse_read")}
+    exported = {
+        name: describe(catalog, found(catalog, name)).exported for name in ("vfs_read", "fuse_open", "fuse_read")
+    }
     assert exported == {"vfs_read": None, "fuse_open": True, "fuse_read": None}
 
 
@@ -79,7 +81,10 @@ def test_a_format_of_the_ftrace_group_shows_its_fields_and_offers_nothing(catalo
 
 
 def test_disagreement_is_said(catalog12) -> None:
-    assert "ftrace lists it, bpftrace does not" in describe(catalog12, found(catalog12, "kprobe:__do_pipe_flags.part.0")).notes
+    assert (
+        "ftrace lists it, bpftrace does not"
+        in describe(catalog12, found(catalog12, "kprobe:__do_pipe_flags.part.0")).notes
+    )
 
 
 @pytest.mark.parametrize(

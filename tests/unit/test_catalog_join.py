@@ -111,7 +111,9 @@ def test_a_kernel_that_does_not_count_symbols_takes_an_ambiguous_name(join, coun
 
 
 def test_the_blacklist_counts_by_name_and_by_range(join) -> None:
-    rows = kallsyms("T __noinstr_text_start", "t inside", "T __noinstr_text_end", "t named", "t free", "T register_kprobe")
+    rows = kallsyms(
+        "T __noinstr_text_start", "t inside", "T __noinstr_text_end", "t named", "t free", "T register_kprobe"
+    )
     catalog = join({"proc/kallsyms": rows, FUNCTIONS: "inside\nnamed\nfree\n", BLACKLIST: "0x0-0x0\tnamed\n"})
     assert reasons(catalog, "kprobe:inside") == ["blacklisted"]
     assert reasons(catalog, "kprobe:named") == ["blacklisted"]
@@ -126,7 +128,9 @@ def test_what_is_between_the_marks_of_init_is_freed(join) -> None:
 
 
 def test_without_addresses_no_range_is_guessed(join) -> None:
-    rows = "".join(f"0000000000000000 T {name}\n" for name in ("_sinittext", "setup", "_einittext", "__noinstr_text_start"))
+    rows = "".join(
+        f"0000000000000000 T {name}\n" for name in ("_sinittext", "setup", "_einittext", "__noinstr_text_start")
+    )
     catalog = join({"proc/kallsyms": rows, FUNCTIONS: "setup\n"})
     assert "init" not in reasons(catalog, "kprobe:setup")
     assert "addresses hidden" in catalog.knowledge.reports["kallsyms"].why
@@ -201,7 +205,7 @@ def test_perfs_own_events_are_rows_and_its_notations_are_not(join) -> None:
     listing = (
         "  cpu-cycles OR cycles   [Hardware event]\n  cpu-clock   [Software event]\n"
         "  L1-dcache-loads   [Hardware cache event]\n  msr/tsc/   [Kernel PMU event]\n"
-        "  duration_time   [Tool event]\n  rNNN   [Raw hardware event descriptor]\n  mem:<addr>   [Hardware breakpoint]\n"
+        "  duration_time   [Tool event]\n  rNNN   [Raw event descriptor]\n  mem:<addr>   [Hardware breakpoint]\n"
     )
     catalog = join({PERF: listing, BPFTRACE: "software:cpu-clock:\n"})
     assert probes(catalog) == ["software:cpu-clock", "hardware:cpu-cycles", "cache:L1-dcache-loads", "pmu:msr/tsc/"]
@@ -244,6 +248,8 @@ def test_functions_that_btf_alone_knows_are_inlined(catalog12, debian12) -> None
     assert {catalog12.verdict(row.kind, row.entry).reasons for row in rows} == {(Reason.INLINED,)}
 
 
-@pytest.mark.parametrize("probe", ["", ":", "kprobe:", "kprobe", "nothing:x", "fentry:vmlinux:", "tracepoint:sched_switch"])
+@pytest.mark.parametrize(
+    "probe", ["", ":", "kprobe:", "kprobe", "nothing:x", "fentry:vmlinux:", "tracepoint:sched_switch"]
+)
 def test_what_is_no_probe_is_not_found(catalog12, probe: str) -> None:
     assert catalog12.find(probe) is None

@@ -13,7 +13,23 @@ from tracescope.catalog.patterns import full_name, kinds_of, matching
 from tracescope.catalog.read import sources_for
 from tracescope.catalog.store import SYMBOL, Catalog
 
-PIECES = ["kprobe", "k*", "fentry", "*", "?", ":", "vfs", "_read", "read", "sched", "vmlinux", "[rf]", "[!a]", "[", "a:b"]
+PIECES = [
+    "kprobe",
+    "k*",
+    "fentry",
+    "*",
+    "?",
+    ":",
+    "vfs",
+    "_read",
+    "read",
+    "sched",
+    "vmlinux",
+    "[rf]",
+    "[!a]",
+    "[",
+    "a:b",
+]
 PATTERNS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join)
 
 

@@ -68,6 +68,8 @@ def test_excluding_a_type_leaves_the_others(catalog12) -> None:
     assert with_it | without == names(catalog12, "kind:fentry tcp_")
 
 
-@pytest.mark.parametrize("query", ["arg:none_such", "returns:none_such", "field:none_such", "arg:[", "returns:*", "field:\x1b"])
+@pytest.mark.parametrize(
+    "query", ["arg:none_such", "returns:none_such", "field:none_such", "arg:[", "returns:*", "field:\x1b"]
+)
 def test_a_type_that_nobody_has_finds_nothing(catalog12, query: str) -> None:
     assert len(catalog12.view(query)) == 0

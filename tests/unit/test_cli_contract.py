@@ -98,7 +98,8 @@ def test_without_a_terminal_the_browser_is_wrong_usage(capsys, monkeypatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(Refused("it is so", "of this", "mend it"), 1), (UsageError("it is so", "of this", "mend it"), 2)]
+    ("error", "status"),
+    [(Refused("it is so", "of this", "mend it"), 1), (UsageError("it is so", "of this", "mend it"), 2)],
 )
 def test_a_refusal_says_what_why_and_fix_on_standard_error(capsys, monkeypatch, error: Exception, status: int) -> None:
     def refuse(_: object) -> int:
@@ -135,7 +136,9 @@ def test_doctor_of_a_host_with_no_source_says_so_of_each_and_is_done(tmp_path: P
     make_host(tmp_path, {"proc/version": "Linux"})
     assert main(["--host", str(tmp_path), "doctor", "--json"]) == 0
     checks = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"tracefs", "kallsyms", "ftrace", "blacklist", "btf", "perf", "bpftrace"} <= {check["name"] for check in checks}
+    assert {"tracefs", "kallsyms", "ftrace", "blacklist", "btf", "perf", "bpftrace"} <= {
+        check["name"] for check in checks
+    }
     assert all(check["why"] for check in checks if check["health"] != "ok")
     assert {check["health"] for check in checks} <= {"ok", "limited", "broken"}
 
@@ -228,11 +231,11 @@ def test_an_interrupt_in_the_middle_of_output_is_status_130(tmp_path: Path) -> N
 
 def test_a_full_disk_is_said_and_is_status_1(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*RUN, "--host", many(tmp_path), "list", "software:*"], stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [*RUN, "--host", many(tmp_path), "list", "software:*"], stdout=full, stderr=subprocess.PIPE, check=False
+        )
     assert done.returncode == 1
-    assert done.stderr.decode() == (
-        f"tracescope: the output cannot be written\n  why: {os.strerror(errno.ENOSPC)}\n"
-    )
+    assert done.stderr.decode() == (f"tracescope: the output cannot be written\n  why: {os.strerror(errno.ENOSPC)}\n")
 
 
 def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:

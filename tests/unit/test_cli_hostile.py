@@ -30,7 +30,11 @@ COMMANDS = [
     ["list", "--json", "-v"],
     ["symbols"],
     ["symbols", "--json"],
-    *(["show", *options, probe] for options in ([], ["--json"]) for probe in (f"kprobe:{ESCAPE}", BYTE, f"software:{ESCAPE}")),
+    *(
+        ["show", *options, probe]
+        for options in ([], ["--json"])
+        for probe in (f"kprobe:{ESCAPE}", BYTE, f"software:{ESCAPE}")
+    ),
     ["show", f"kprobe:{ESCAPE}x"],
     ["show", f"tracepoint:made:made{ESCAPE}"],
     ["choose", ESCAPE],

@@ -12,19 +12,22 @@ from tracescope.sources.kallsyms import parse_kallsyms
 
 LIST_KEYS = ["probe", "kind", "group", "name", "module", "stability", "verdict", "reasons", "sources"]
 SHOW_KEYS = [
-    *LIST_KEYS, "args", "returns", "id", "fields", "print_fmt", "pair", "prototype", "exported", "alternatives", "topics", "notes",
+    *LIST_KEYS, "args", "returns", "id", "fields", "print_fmt", "pair", "prototype", "exported",
+    "alternatives", "topics", "notes",
 ]  # fmt: skip
 SYMBOL_KEYS = ["name", "address", "type", "class", "scope", "module", "exported", "verdict", "reasons"]
 
 SYMBOLS = kallsyms(
-    "T vfs_read", "t vfs_read.cold", "d vfs_table", "t fuse_read fuse", "T fuse_open fuse", "r __ksymtab_fuse_read fuse",
-    "T register_kprobe",
+    "T vfs_read", "t vfs_read.cold", "d vfs_table", "t fuse_read fuse", "T fuse_open fuse",
+    "r __ksymtab_fuse_read fuse", "T register_kprobe",
 )  # fmt: skip
 FILES = {
     "proc/kallsyms": SYMBOLS,
     FUNCTIONS: "vfs_read\nvfs_read.cold\nfuse_read [fuse]\n",
     BLACKLIST: "0x0-0x0\tfuse_open\n",
-    event_path("sched", "sched_switch"): event_format("sched_switch", "char comm[16]", "__data_loc char[] name", "int pid"),
+    event_path("sched", "sched_switch"): event_format(
+        "sched_switch", "char comm[16]", "__data_loc char[] name", "int pid"
+    ),
     event_path("ftrace", "function"): event_format("function", "unsigned long ip"),
 }
 
@@ -89,8 +92,8 @@ def test_list_json_has_every_row_with_the_keys_of_the_contract(run) -> None:
     assert [list(row) for row in rows] == [LIST_KEYS] * 6
     by_name = {row["probe"]: row for row in rows}
     assert by_name["kprobe:vfs_read"] == {
-        "probe": "kprobe:vfs_read", "kind": "kprobe", "group": "", "name": "vfs_read", "module": "", "stability": "unstable",
-        "verdict": "yes", "reasons": [], "sources": ["kallsyms", "ftrace"],
+        "probe": "kprobe:vfs_read", "kind": "kprobe", "group": "", "name": "vfs_read", "module": "",
+        "stability": "unstable", "verdict": "yes", "reasons": [], "sources": ["kallsyms", "ftrace"],
     }  # fmt: skip
     assert by_name["kprobe:vfs_read.cold"]["stability"] == "fragile"
     assert by_name["kprobe:fuse_open"]["reasons"] == ["blacklisted", "not-in-ftrace"]
@@ -120,7 +123,9 @@ def test_a_source_that_is_missing_is_said_on_standard_error_only(run) -> None:
 # show
 
 
-@pytest.mark.parametrize("probe", ["kprobe:vfs_read", "tracepoint:sched:sched_switch", "vfs_table", "format:ftrace:function"])
+@pytest.mark.parametrize(
+    "probe", ["kprobe:vfs_read", "tracepoint:sched:sched_switch", "vfs_table", "format:ftrace:function"]
+)
 def test_show_json_is_one_object_with_the_keys_of_the_contract(run, probe: str) -> None:
     status, lines, _ = run("show", "--json", probe)
     [row] = objects(lines)
@@ -189,7 +194,11 @@ def test_symbols_json_has_a_class_for_every_row_of_kallsyms_in_its_order(run) ->
 
 def test_symbols_says_that_a_gpl_export_of_a_module_is_exported_though_its_letter_is_small(run) -> None:
     rows = {row["name"]: row for row in objects(run("symbols", "--json", "fuse_*")[1])}
-    assert (rows["fuse_read"]["scope"], rows["fuse_read"]["exported"], rows["fuse_read"]["type"]) == ("exported", True, "t")
+    assert (rows["fuse_read"]["scope"], rows["fuse_read"]["exported"], rows["fuse_read"]["type"]) == (
+        "exported",
+        True,
+        "t",
+    )
     assert (rows["fuse_open"]["scope"], rows["fuse_open"]["exported"]) == ("exported", True)
 
 

@@ -140,9 +140,13 @@ def test_an_exec_without_an_enter_has_the_best_name_there_is():
     table = table_of(
         run(0, 11, "/dev/fd/3", argv=("tool", "-x")),
         run(0, 12, "", filename_error=True, argv=(None,), comm="cold"),
-        run(0, 13, "/opt/script.sh", argv=("/bin/sh", "/opt/script.sh"), interpreter="/bin/sh"),
+        run(0, 13, "/opt/script.sh", argv=("/bin/sh", "/opt/script.sh"), interpreter="/bin/sh", exe="/usr/bin/dash"),
+        run(0, 14, "/dev/fd/3", argv=("tool", "-x"), exe="/opt/tool"),
+        run(0, 15, "./tool", exe="/opt/tool"),
+        run(0, 16, "./script.sh", interpreter="/bin/sh", exe="/usr/bin/dash"),
     )
-    assert [table.find(pid).program for pid in (11, 12, 13)] == ["tool", "cold", "/opt/script.sh"]
+    names = ["tool", "cold", "/opt/script.sh", "/opt/tool", "/opt/tool", "./script.sh"]
+    assert [table.find(pid).program for pid in range(11, 17)] == names
 
 
 def test_a_fork_that_never_execs_counts_as_a_start_of_its_parents_program_when_it_ends():

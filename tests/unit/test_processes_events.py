@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 
@@ -22,12 +23,14 @@ from tracescope.processes import (
     time_of,
 )
 
-CONTRACT = (
-    "event time pid tid ppid uid comm filename argv argv_truncated ret errno duration_ns lifetime_ns exit_code signal cpu_ns"
-).split()
+CONTRACT = [
+    *("event", "time", "pid", "tid", "ppid", "uid", "comm", "filename", "argv", "argv_truncated", "ret", "errno"),
+    *("duration_ns", "lifetime_ns", "exit_code", "signal", "cpu_ns"),
+]
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF), max_size=8
 )
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = st.integers(0, 1 << 63)
 VALUES = {
     "int | None": NUMBER,
@@ -56,10 +59,8 @@ def test_an_event_comes_back_from_its_json_as_it_was(event):
 def test_a_value_of_the_wrong_kind_is_damage_and_no_accident(value, data):
     row = ExecEvent(time_ns=0, pid=1, tid=1, argv=("a",), comm="x", argv_truncated=False, filename="x").to_json()
     row[data.draw(st.sampled_from(sorted(row)))] = value
-    try:
-        event_from_json(row).to_json()
-    except Damaged as error:
-        assert "event" in error.what
+    with suppress(Damaged):
+        assert event_from_json(row).to_json()["event"] == "exec"
 
 
 def test_the_keys_are_those_of_the_contract_in_its_order():
@@ -120,10 +121,10 @@ def test_a_wrong_type_is_refused_also_after_a_right_one():
         event_from_json(good | {"comm": 5})
 
 
-@given(st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 2)))
+@given(st.datetimes(timezones=st.just(UTC), min_value=FIRST.replace(tzinfo=None)))
 def test_times_agree_with_the_standard_library(moment):
     text = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat()
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - FIRST
     assert time_of(text) == ((since.days * 86400 + since.seconds) * 10**6 + since.microseconds) * 1000
     assert rfc3339(time_of(text)) == text
 

@@ -36,8 +36,8 @@ def test_the_story():
     add_starts(table, "/usr/bin/stress", 300, every=14, life=11, cpu=23.2)
     summary = summarize(table, at(14 * 300))
     assert summary_line(summary) == (
-        "`/usr/bin/stress`, 4,286 starts a minute, 83 % of CPU, all spawned by `/opt/app` (pid 812), median life 11 ms, "
-        "100 % exit 1: restart loop"
+        "`/usr/bin/stress`, 4,286 starts a minute, 83 % of CPU, all spawned by `/opt/app` (pid 812), "
+        "median life 11 ms, 100 % exit 1: restart loop"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from process_events import at, end, fail, fork, run
 
 from tracescope.cli.main import main
 from tracescope.printable import printable
+from tracescope.processes import ExecEvent, ExecFailed, ExitEvent, ForkEvent
 from tracescope.recording import Recorder
 from tracescope.recording_export import COLUMNS, csv_lines, perfetto_lines
 
@@ -72,6 +74,11 @@ def test_csv_has_always_the_same_columns_and_loses_nothing():
                 "" if value is None else value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
             )
         assert set(data) <= set(row)
+
+
+@pytest.mark.parametrize("kind", [ForkEvent, ExecEvent, ExecFailed, ExitEvent])
+def test_csv_has_a_column_for_all_that_an_event_can_tell(kind):
+    assert {field.name for field in fields(kind)} - {"time_ns"} <= set(COLUMNS["exec"])
 
 
 def test_csv_of_probes_keeps_arguments_as_json():
@@ -203,7 +210,8 @@ def test_replay_as_json_prints_what_was_recorded(tmp_path: Path, capsys):
 def test_replay_as_text_prints_a_line_an_event(tmp_path: Path, capsys):
     main(["replay", record(tmp_path / "r")])
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 9
+    assert len(out.splitlines()) == 7
+    assert " fork " not in out
     assert "/bin/sh [/bin/sh -c '=cmd()']" in out
     assert err.splitlines()[-1] == "9 events, 0 lost"
 

@@ -168,6 +168,14 @@ class TestRoundTrip:
                 n: r["state"] for n, r in json.loads(two.read(REFUSED)).items()
             }
 
+    @pytest.mark.parametrize("name", ["ä", os.fsdecode(b"\xff"), "\u202e"])
+    def test_a_name_that_no_kernel_gives_is_left_out_and_told(self, tmp_path, take, name):
+        odd = made_host.event_path("sched", name)
+        report, copy = take(SnapshotHost(made_host.make_host(tmp_path / "made", {**FILES, odd: "name: x\nID: 1\n"})))
+        assert isinstance(report.left_out[odd], Damaged)
+        assert odd not in report.names
+        assert copy.read(FORMAT)
+
     def test_what_a_tool_printed_comes_back_and_so_does_nothing(self, host, take):
         class Silent(RefusingHost):
             def run(self, *command: str) -> bytes:

@@ -25,7 +25,16 @@ from tracescope.model import (
 if TYPE_CHECKING:
     from tracescope.sources.nm import SymbolClass
 
-__all__ = ("Detail", "arguments", "describe", "has_probe", "is_exported", "listed_arguments", "signature_of", "sources_of")
+__all__ = (
+    "Detail",
+    "arguments",
+    "describe",
+    "has_probe",
+    "is_exported",
+    "listed_arguments",
+    "signature_of",
+    "sources_of",
+)
 
 _SOURCES = (
     (Fact.IN_TRACEFS, "tracefs"),
@@ -143,7 +152,7 @@ def arguments(catalog: Catalog, row: Row) -> tuple[list[Parameter], str | None]:
 
 
 def listed_arguments(catalog: Catalog, row: Row) -> list[str]:
-    """The arguments as `bpftrace -lv` lists them: declared fields; a function's parameters, then its `retval` unless void."""
+    """The arguments as `bpftrace -lv` lists them: declared fields; parameters, then `retval` unless void."""
     if row.kind in _WITH_FORMAT:
         event = catalog.knowledge.formats.get(f"{row.group}:{row.name}")
         return [field.declaration for field in event.fields] if event else []

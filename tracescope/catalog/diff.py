@@ -175,11 +175,21 @@ _Changed = Iterator[tuple[_Key, tuple[Content, Content]]]
 
 def _prototypes(a: Catalog, b: Catalog) -> _Changed:
     """The functions whose prototypes differ."""
+    from tracescope.sources.btf_types import Kind
+
     for module in a.knowledge.btf.keys() & b.knowledge.btf.keys():
         before, after = a.knowledge.btf[module], b.knowledge.btf[module]
-        for name in set(before.functions()).intersection(after.functions()):
+        old, new = before.names(Kind.FUNC), after.names(Kind.FUNC)
+        # Half of the functions share their prototype with another one: what is alike once is alike again.
+        alike: set[tuple[int, int]] = set()
+        for name in old.keys() & new.keys():
+            types = before.target(old[name]), after.target(new[name])
+            if types in alike:
+                continue
             if pair := _signatures(before, after, name):
                 yield ("" if module == "vmlinux" else module, name), (pair[0].prototype, pair[1].prototype)
+            else:
+                alike.add(types)
 
 
 def _signatures(before: Btf, after: Btf, name: str) -> tuple[Signature, Signature] | None:

@@ -54,7 +54,7 @@ class HostFacts:
     kprobes: bool | None = None
     """None: nothing read so far tells."""
     unique_names: bool = True
-    """The kernel refuses a kprobe by a name that several functions have (trace_kprobe.c since 6.7 and its stable copies)."""
+    """The kernel refuses a kprobe by a name that several symbols have (trace_kprobe.c since 6.7, and stable)."""
     ftrace: SourceState = SourceState.WAITING
     blacklist: SourceState = SourceState.WAITING
     btf: SourceState = SourceState.WAITING

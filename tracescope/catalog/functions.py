@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.gathered import Gathered
+from tracescope.catalog.generated import GENERATED
 from tracescope.catalog.store import Entry
 from tracescope.sources.kallsyms import SymbolTable, is_marker, suffix_of
 from tracescope.sources.nm import TEXT_LETTERS
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from tracescope.sources.btf import Btf
 
 __all__ = ("Joined", "SymbolFacts", "join_functions")
-
-# Modules under which kallsyms shows code that the kernel writes at run time (kernel/kallsyms.c, get_ksymbol_bpf and others).
-_GENERATED = frozenset(("bpf", "__builtin__ftrace", "__builtin__kprobes"))
 
 # Ranges of the core kernel's text, by the linker's marks. Blacklisted by kernel/kprobes.c populate_kprobe_blacklist()
 # and arch/x86/kernel/kprobes/core.c arch_populate_kprobe_blacklist().
@@ -36,6 +34,10 @@ _RANGES = (
     ("__kprobes_text_start", "__kprobes_text_end", Fact.BLACKLISTED),
     ("__entry_text_start", "__entry_text_end", Fact.BLACKLISTED),
 )
+
+# What a mark's name begins or ends with: it spares most names the look that `is_marker` takes.
+_MARK_STARTS = ("__start_", "__stop_")
+_MARK_ENDS = ("text", "_start", "_end")
 
 # Probing these hangs machines: tools/testing/selftests/bpf/prog_tests/kprobe_multi_test.c, trace_blacklist.
 _DANGEROUS = frozenset(("arch_cpu_idle", "default_idle", "bpf_dispatcher_xdp_func"))
@@ -75,7 +77,7 @@ class SymbolFacts:
         self._add_ranges()
 
     def _ambiguous(self) -> set[str]:
-        """Names of more than one symbol, one of them code: the kernel counts data too (trace_kprobe.c count_symbols)."""
+        """Names of several symbols, one of them code: the kernel counts data too (trace_kprobe.c count_symbols)."""
         names, types = self.symbols.names, self.symbols.types
         several = {name for name, count in Counter(names).items() if count > 1}
         return several.intersection(compress(names, map(TEXT_LETTERS.__contains__, types)))
@@ -103,12 +105,13 @@ class SymbolFacts:
             if names[row] in _DANGEROUS or names[row].startswith(_DANGEROUS_PREFIX):
                 facts[row] |= int(Fact.DANGEROUS)
         for row in self.modular:
-            if symbols.modules[symbols.module_codes[row]] in _GENERATED:
+            if symbols.modules[symbols.module_codes[row]] in GENERATED:
                 facts[row] |= int(Fact.GENERATED)
 
     def _markers(self) -> list[int]:
         names = self.symbols.names
-        return [row for row in range(len(names)) if names[row][0] == "_" and is_marker(names[row])]
+        like = map(or_, map(str.endswith, names, repeat(_MARK_ENDS)), map(str.startswith, names, repeat(_MARK_STARTS)))
+        return [row for row in compress(range(len(names)), like) if is_marker(names[row])]
 
     def _texts(self) -> list[str]:
         symbols = self.symbols

@@ -62,5 +62,5 @@ def _kind_test(pattern: str) -> re.Pattern[str]:
 
 
 def _literal(pattern: str) -> str:
-    """What every match's bare name ends with: the text behind the last wildcard (which may stand for a colon) and colon."""
+    """What every match's bare name ends with: the text behind the last colon, or wildcard (which may be one)."""
     return "" if "[" in pattern else re.split(r"[*?]", pattern)[-1].rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""The query language of the filter line and of PATTERN arguments: words, globs, `key:value` filters, `-word` to exclude.
+"""The query language of the filter line: words, globs, `key:value` filters, `-word` to exclude.
 
     tcp send            both words, anywhere in `group:name`
     sys_enter_*at       a glob over the whole name

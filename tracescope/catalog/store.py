@@ -169,6 +169,17 @@ class Catalog:
             return f"{kind}:{group or 'vmlinux'}:{name}"
         return name if kind == SYMBOL else f"{kind}:{name}"
 
+    @cached_property
+    def letters(self) -> str:
+        """The nm letter of each entry's symbol; a space for none."""
+        types = (self.knowledge.symbols.types if self.knowledge.symbols is not None else "") + " "
+        return "".join(map(types.__getitem__, self.symbol_rows))  # row -1 is the space
+
+    @cached_property
+    def different_facts(self) -> frozenset[int]:
+        """Every combination of facts that an entry has: a few hundred."""
+        return frozenset(self.facts)
+
     def type_letter(self, entry: int) -> str:
         """The nm letter of the entry's symbol, or nothing."""
         row, symbols = self.symbol_rows[entry], self.knowledge.symbols

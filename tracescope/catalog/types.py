@@ -16,7 +16,7 @@ __all__ = ("entries_by_type",)
 
 
 def entries_by_type(catalog: Catalog, term: Term) -> frozenset[int]:
-    """The entries whose functions or events have the type (or the field) that an `arg:`, `returns:` or `field:` term names."""
+    """The entries whose function or event has the type or field that an `arg:`, `returns:` or `field:` term names."""
     known = catalog.by_type.get(term)
     if known is None:
         known = catalog.by_type[term] = frozenset((*_functions(catalog, term), *_events(catalog, term)))
@@ -51,6 +51,7 @@ def _events(catalog: Catalog, term: Term) -> Iterable[int]:
             for entry in range(section.start, section.end):
                 event = formats.get(f"{catalog.group(entry)}:{catalog.names[entry]}")
                 if event and any(
-                    field.name == term.text if term.key == "field" else word.search(field.type) for field in event.fields
+                    field.name == term.text if term.key == "field" else word.search(field.type)
+                    for field in event.fields
                 ):
                     yield entry

@@ -14,7 +14,10 @@ from tracescope.model import Answer, ProbeKind, Reason, SourceState, Verdict
 __all__ = ("EXPLAIN", "explain", "verdict")
 
 EXPLAIN: dict[Reason, tuple[str, str]] = {
-    Reason.NOT_TEXT: ("The symbol is data: only code can be probed", "watch data with a hardware breakpoint: perf record -e mem:ADDR"),
+    Reason.NOT_TEXT: (
+        "The symbol is data: only code can be probed",
+        "watch data with a hardware breakpoint: perf record -e mem:ADDR",
+    ),
     Reason.NOT_FUNCTION: ("The symbol marks a boundary of the kernel's text and is no function", "take a function"),
     Reason.PADDING: (
         "The symbol is padding before a function (`__pfx_`, `__cfi_`), which the kernel refuses to probe",
@@ -24,7 +27,10 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "The kernel wrote this code at run time (BPF program, ftrace trampoline, kprobe slot) and refuses probes in it",
         "for a BPF program, attach fentry to the program itself",
     ),
-    Reason.INIT: ("The function ran at boot and its memory is freed (`__init`)", "trace the boot with `trace_event=` on the kernel command line"),
+    Reason.INIT: (
+        "The function ran at boot and its memory is freed (`__init`)",
+        "trace the boot with `trace_event=` on the kernel command line",
+    ),
     Reason.INLINED: (
         "The compiler put the function into its callers: BTF knows it, kallsyms has no address for it",
         "probe a caller, or a tracepoint in it",
@@ -54,13 +60,22 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "A copy that the compiler made (.isra, .constprop, .part, .llvm): its arguments may differ from the source's",
         "check the arguments, or take a tracepoint",
     ),
-    Reason.COLD: ("The unlikely half of a function (.cold), not its entry", "take the function itself: the name without .cold"),
-    Reason.NO_BTF: ("BTF has no prototype of this function, so there is nothing to type its arguments by", "take a kprobe"),
+    Reason.COLD: (
+        "The unlikely half of a function (.cold), not its entry",
+        "take the function itself: the name without .cold",
+    ),
+    Reason.NO_BTF: (
+        "BTF has no prototype of this function, so there is nothing to type its arguments by",
+        "take a kprobe",
+    ),
     Reason.FTRACE_FORBIDDEN: (
-        "The kernel refuses to show which functions can be traced (available_filter_functions: not permitted), so nobody can say",
+        "The kernel does not let us read which functions can be traced (available_filter_functions): nobody can say",
         "run as root; where root is refused too, lift the lockdown",
     ),
-    Reason.FTRACE_ABSENT: ("The list of traceable functions (available_filter_functions) is not there, so nobody can say", "try it"),
+    Reason.FTRACE_ABSENT: (
+        "The list of traceable functions (available_filter_functions) is not there, so nobody can say",
+        "try it",
+    ),
     Reason.BLACKLIST_UNREAD: (
         "The kprobe blacklist could not be read: the kernel may still refuse",
         "mount -t debugfs none /sys/kernel/debug",
@@ -74,7 +89,10 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "use the tracer through /sys/kernel/tracing/current_tracer",
     ),
     Reason.DISAGREE: ("The sources disagree: one lists this probe, another does not", "see the sources below"),
-    Reason.VARIADIC: ("The function takes a variable number of arguments: the kernel refuses fentry on it", "take a kprobe"),
+    Reason.VARIADIC: (
+        "The function takes a variable number of arguments: the kernel refuses fentry on it",
+        "take a kprobe",
+    ),
     Reason.MANY_ARGUMENTS: (
         "More than six arguments: x86 kernels before 6.6 refuse fentry here, later ones take up to twelve",
         "try it, or take a kprobe",

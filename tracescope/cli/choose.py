@@ -1,7 +1,7 @@
 """Say which probe to take for a purpose, best first, and why.
 
-    tracescope choose short-lived processes
-    tracescope choose tcp retransmit
+tracescope choose short-lived processes
+tracescope choose tcp retransmit
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     choices = choose(words, has_probe(catalog))
     if not choices or all(choice.near for choice in choices):
         near = ", ".join(dict.fromkeys(choice.title for choice in choices))
-        raise Refused(f"no topic for '{' '.join(words)}'", "", f"did you mean: {near}" if near else "try a tool's name: execsnoop")
+        raise Refused(
+            f"no topic for '{' '.join(words)}'", "", f"did you mean: {near}" if near else "try a tool's name: execsnoop"
+        )
     if args.json:
         for choice in choices:
             print_json(asdict(choice))

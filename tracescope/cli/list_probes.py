@@ -21,10 +21,11 @@ from tracescope.model import Answer, ProbeKind
 __all__ = ("add_arguments", "probe_json", "run")
 
 
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="a glob over the probe's full name; default: all")
+    parser.add_argument(
+        "patterns", metavar="PATTERN", nargs="*", help="a glob over the probe's full name; default: all"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="with arguments")
     parser.add_argument("-a", "--all", action="store_true", help="also what cannot be attached")
     parser.add_argument("--json", action="store_true", help="one object a line, every row with its verdict")

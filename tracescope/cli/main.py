@@ -1,4 +1,7 @@
-"""`tracescope`: the browser without a command, else one of the commands. Exit status: 0 done, 1 refused, 2 usage, 130 interrupted."""
+"""`tracescope`: the browser without a command, else one of the commands.
+
+Exit status: 0 done, 1 refused, 2 usage, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -74,32 +77,21 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_reading(parser: argparse.ArgumentParser, **default: str) -> None:
+def _add_reading(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """The options of everything that reads; a command's default must not hide what stood before the command."""
-    parser.add_argument("--host", metavar="ZIP|DIR", help="a snapshot instead of this machine", **default)
-    parser.add_argument("--no-cache", action="store_true", help="read every source anew, and keep nothing", **default)
+    parser.add_argument("--host", metavar="ZIP|DIR", help="a snapshot instead of this machine", default=default)
+    parser.add_argument(
+        "--no-cache", action="store_true", help="read every source anew, and keep nothing", default=default
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for what a user can meet."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    words, command = _split(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that is not UTF-8 shows what it cannot encode as escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        args = build_parser(words).parse_args(words)
-        args.run_command = command
-        if command and args.command not in _WITH_COMMAND:
-            raise UsageError(f"nothing goes behind `--` here: {' '.join(command)}", "only attach and exec start a command")
-        if args.no_cache:
-            from tracescope.catalog.cache import OFF
-
-            os.environ[OFF] = "off"
-        if args.command is None:
-            return _browse(args.host)
-        status: int = import_module(f"tracescope.cli.{COMMANDS[args.command][0]}").run(args)
-        sys.stdout.flush()
+        return _run(list(sys.argv[1:] if argv is None else argv))
     except UsageError as error:
         complain(error)
         return 2
@@ -118,6 +110,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         complain(Refused("the output cannot be written", os.strerror(error.errno)))
         return 1
+
+
+def _run(arguments: list[str]) -> int:
+    words, command = _split(arguments)
+    args = build_parser(words).parse_args(words)
+    args.run_command = command
+    if command and args.command not in _WITH_COMMAND:
+        raise UsageError(f"nothing goes behind `--` here: {' '.join(command)}", "only attach and exec start a command")
+    if args.no_cache:
+        from tracescope.catalog.cache import OFF
+
+        os.environ[OFF] = "off"
+    if args.command is None:
+        return _browse(args.host)
+    status: int = import_module(f"tracescope.cli.{COMMANDS[args.command][0]}").run(args)
+    sys.stdout.flush()
     return status
 
 
@@ -138,7 +146,9 @@ def _browse(host: str | None) -> int:
     from tracescope.host import open_host
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the browser needs a terminal", "standard input or output is not one", "tracescope list --help")
+        raise UsageError(
+            "the browser needs a terminal", "standard input or output is not one", "tracescope list --help"
+        )
     opened = open_host(host)
     from tracescope.ui.app import run
 

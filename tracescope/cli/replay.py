@@ -108,9 +108,12 @@ def _print_exec(data: dict[str, Any]) -> None:
     from tracescope.processes import event_from_json, event_line
 
     try:
-        print_text(event_line(event_from_json(data)))
+        event = event_from_json(data)
     except Damaged as error:
         note(str(error))
+        return
+    if event.name != "fork":
+        print_text(event_line(event))
 
 
 def _print_attach(data: dict[str, Any]) -> None:
@@ -118,7 +121,8 @@ def _print_attach(data: dict[str, Any]) -> None:
     from tracescope.processes import time_of
 
     try:
-        event = Event(time_of(data["time"]), **{key: data.get(key) for key in _EVENT_KEYS})
+        values: dict[str, Any] = {key: data.get(key) for key in _EVENT_KEYS}
+        event = Event(time_of(data["time"]), **values)
         moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6).strftime("%H:%M:%S.%f")  # noqa: DTZ006 - local
         ppid = "-" if event.ppid is None else event.ppid
         where = f"{moment} {event.cpu:3} {event.pid:7} {event.tid:7} {ppid:>7}"

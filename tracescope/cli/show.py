@@ -23,6 +23,7 @@ __all__ = ("add_arguments", "run")
 
 _NEAR = 3
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("probe", metavar="PROBE", help="the full name of a probe, or a symbol")
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_json(catalog, row, detail))
     else:
-        for line in _lines(catalog, row, detail):
+        for line in _lines(detail):
             print_text(line)
     return 0
 
@@ -101,17 +102,20 @@ def _symbol_json(detail: Detail) -> dict[str, object]:
     }
 
 
-def _lines(catalog: Catalog, row: Row, detail: Detail) -> Iterator[str]:
+def _lines(detail: Detail) -> Iterator[str]:
     yield detail.probe
     if detail.signature:
         yield f"  {detail.signature.prototype}"
-    yield f"  verdict: {detail.verdict.answer.value}" + (f", stability: {detail.stability.value}" if detail.stability else "")
+    yield f"  verdict: {detail.verdict.answer.value}" + (
+        f", stability: {detail.stability.value}" if detail.stability else ""
+    )
     for reason, sentence, fix in detail.reasons:
         yield f"    {reason.value}: {sentence}" + (f" (fix: {fix})" if fix else "")
     yield f"  sources: {', '.join(detail.sources)}"
     if detail.symbol and detail.symbol_class:
         kind = detail.symbol_class
-        yield f"  symbol: {detail.symbol.address:#018x} {detail.symbol.type} ({kind.name}, {kind.scope}): {kind.sentence}"
+        where = f"{detail.symbol.address:#018x} {detail.symbol.type}"
+        yield f"  symbol: {where} ({kind.name}, {kind.scope}): {kind.sentence}"
     if detail.event:
         yield from _event_lines(detail)
     if detail.pair:

@@ -20,7 +20,6 @@ from tracescope.sources.nm import classify
 __all__ = ("add_arguments", "run")
 
 
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="a glob over the symbol's name; default: all")

@@ -129,6 +129,7 @@ class ExitEvent(_Event):
 ProcessEvent: TypeAlias = ForkEvent | ExecEvent | ExecFailed | ExitEvent
 
 _KINDS: dict[object, type[ProcessEvent]] = {kind.name: kind for kind in (ForkEvent, ExecEvent, ExecFailed, ExitEvent)}
+_KEYS: dict[type, tuple[str, ...]]
 _KEYS = {kind: tuple(field.name for field in fields(kind) if field.name != "time_ns") for kind in _KINDS.values()}
 _MAX_SIGNATURES = 1000
 
@@ -184,7 +185,7 @@ class _Reader:
                 raise self._damaged(f"`{key}` is {value!r:.40}")
 
     def _arguments(self, argv: object) -> tuple[str | None, ...]:
-        words = tuple(argv)  # type: ignore[arg-type]
+        words: tuple[str | None, ...] = tuple(argv)  # type: ignore[arg-type]
         if not {str, type(None)}.issuperset(map(type, words)):
             raise self._damaged("an argument is no text")
         return words

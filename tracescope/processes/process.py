@@ -84,7 +84,7 @@ class Process:
 
     @property
     def exit_words(self) -> str:
-        """`alive`, `exit 1`, `SIGSEGV core`, …"""
+        """How it ended: `exit 1`, `SIGSEGV core`; else `alive`."""
         return "alive" if self.alive else exit_words(self.end)
 
     @property
@@ -114,8 +114,12 @@ class Process:
 
 
 def program_of(event: ExecEvent) -> str:
-    """What an exec runs: the path as requested; for an open file or a path that could not be read the best name there is."""
+    """What an exec runs: the path as requested when it is a whole one, else the best name there is."""
     path = event.filename
-    if path and not event.filename_error and not path.startswith("/dev/fd/"):
+    if path and path.startswith("/") and not path.startswith("/dev/fd/"):
+        return path
+    if event.exe and not event.interpreter:
+        return event.exe
+    if path and not path.startswith("/dev/fd/"):
         return path
     return (event.argv and event.argv[0]) or event.comm or path or ""

@@ -69,7 +69,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSummary:
-    """One program. The cpu shares are of the window: of the machine (None: number of CPUs not known), and of all seen."""
+    """One program. The cpu shares are the window's: of the machine (None: its CPUs are not known), and of all seen."""
 
     program: str
     starts: int
@@ -165,7 +165,7 @@ class _View:
 
     def parent(self, serial: int | None) -> Parent | None:
         process = self.table.process(serial)
-        return process and _parent_of(process)
+        return _parent_of(process) if process else None
 
 
 def summarize(table: ProcessTable, now_ns: int | None = None) -> Summary:

@@ -299,8 +299,8 @@ class ProcessTable:
         """The part of the CPU time that fell into the window, taken as spread evenly over the life."""
         since = max(self.begin_ns or 0, (event.time_ns // self.half_ns - 1) * self.half_ns)
         seen = max(event.time_ns - since, 0)
-        life = max(process.life_ns or 0, event.time_ns - process.first_ns)
-        if process.there_before and event.lifetime_ns is None:
+        life = event.age_ns or max(process.life_ns or 0, event.time_ns - process.first_ns)
+        if process.there_before and event.age_ns is None and event.lifetime_ns is None:
             return min(process.cpu_ns, seen * (self.ncpus or 1))
         return process.cpu_ns if life <= seen else process.cpu_ns * seen // life
 

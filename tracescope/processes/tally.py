@@ -89,9 +89,10 @@ class Tally:
         self.short += other.short
         self.cpu_ns += other.cpu_ns
         self.window_cpu_ns += other.window_cpu_ns
-        for mine, others in ((self.lives, other.lives), (self.exits, other.exits)):
-            for key, count in others.items():
-                mine[key] = mine.get(key, 0) + count  # type: ignore[index]
+        for index, count in other.lives.items():
+            self.lives[index] = self.lives.get(index, 0) + count
+        for words, count in other.exits.items():
+            self.exits[words] = self.exits.get(words, 0) + count
 
 
 class Group:

@@ -110,16 +110,16 @@ class Btf(TypeTable):
         return [*rows, (self.c_declaration(proto.value), "retval")] if proto.value else rows
 
     def long_prototypes(self, most: int) -> Iterator[tuple[str, int, bool]]:
-        """Name, number of parameters and whether `...` follows, of each function with more than `most` or with `...`."""
-        long = self._prototypes_over(most)
+        """Name, number of parameters, and whether `...` follows: functions with more than `most`, or with `...`."""
+        long = self.prototypes_over(most)
         for name, type_id in self.names(Kind.FUNC).items():
             if found := long.get(self.target(type_id)):
                 yield name, *found
 
-    def _prototypes_over(self, most: int) -> dict[int, tuple[int, bool]]:
+    def prototypes_over(self, most: int) -> dict[int, tuple[int, bool]]:
         """By id, the base's too: the number of parameters, and whether `...` follows."""
         if most not in self._long:
-            found = {} if self.base is None else self.base._prototypes_over(most).copy()
+            found = {} if self.base is None else self.base.prototypes_over(most).copy()
             for type_id in self.ids(Kind.FUNC_PROTO):
                 types = self.parameter_types(type_id)
                 variadic = len(types) > 1 and types[-1] == 0

@@ -173,7 +173,7 @@ class TypeTable:
             yield self.string(name), type_id
 
     def parameter_types(self, type_id: int) -> memoryview:
-        """The type ids of the parameters of a prototype of this blob, without the names' cost."""
+        """The type ids of the parameters of a prototype of this blob; the names stay undecoded."""
         start = self._starts[type_id - self.first]
         return self._words[start + 4 : start + 3 + 2 * (self._words[start + 1] & 0xFFFF) : 2]
 

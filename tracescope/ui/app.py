@@ -76,6 +76,8 @@ class TraceScope(App[int], inherit_bindings=False):
         self._reports: dict[str, SourceReport] = {}
         self._browser = BrowserScreen(host)
         self._live: LiveScreen | None = None
+        self._waiting: Sequence[str] = ()
+        """What is to be attached when the first catalog is there."""
         self._states: dict[Session, str] = {}
 
     def get_default_screen(self) -> BrowserScreen:
@@ -88,7 +90,8 @@ class TraceScope(App[int], inherit_bindings=False):
         self.theme = self.config.theme if self.config.theme in self.available_themes else THEME.name
         self.set_keymap(self.config.keys)
         if self._problem is not None:
-            self.notify(str(self._problem), severity="warning", markup=False)
+            # A notice before the first refresh is never drawn.
+            self.call_after_refresh(self.notify, str(self._problem), severity="warning", markup=False)
         self.set_interval(_TICK, self._tick)
         self.call_after_refresh(self._read_sources)
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -121,12 +124,19 @@ class TraceScope(App[int], inherit_bindings=False):
     def _show_catalog(self, event: messages.CatalogReady) -> None:
         self._catalog = event.catalog
         self._browser.show_catalog(event.catalog)
+        if self._waiting:
+            self.post_message(messages.AttachWanted(self._waiting))
+            self._waiting = ()
 
     # The sessions
 
     @on(messages.AttachWanted)
     def _start_sessions(self, event: messages.AttachWanted) -> None:
-        """Open a session for what is not attached yet, and show its events."""
+        """Open a session for what is not attached yet, and show its events; wait for the first catalog."""
+        if self._catalog is None:
+            self._waiting = event.probes
+            self.notify("attaches as soon as the tracepoints are read", markup=False)
+            return
         try:
             probes = [probe for probe in event.probes if probe not in self.feed.probes]
             if probes:

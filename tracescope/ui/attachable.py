@@ -40,7 +40,7 @@ def refusal(host: Host, catalog: Catalog, row: Row) -> TraceScopeError | None:
     return None
 
 
-def formats_of(host: Host, catalog: Catalog | None, probes: Sequence[str]) -> list[EventFormat]:
+def formats_of(host: Host, catalog: Catalog, probes: Sequence[str]) -> list[EventFormat]:
     """The formats of those tracepoints that this host has. Raises TraceScopeError when nothing can be attached."""
     if not host.live:
         raise Refused(
@@ -48,8 +48,6 @@ def formats_of(host: Host, catalog: Catalog | None, probes: Sequence[str]) -> li
             f"{host.label} is a snapshot: there is no kernel behind it",
             "start without --host",
         )
-    if catalog is None:
-        raise Refused("the tracepoints are not known yet", "the sources are still being read", "wait a moment")
     known = catalog.knowledge.formats
     found = [known[name] for probe in probes if (name := probe.partition(":")[2]) in known]
     if not found:

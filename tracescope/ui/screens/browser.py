@@ -101,6 +101,10 @@ class BrowserScreen(Screen[None]):
                 self._settle.stop()
             self._settle = self.set_timer(_SETTLE, self._count_facets)
 
+    def on_resize(self) -> None:
+        """Facets that were hidden may be seen now."""
+        self.call_after_refresh(self._count_facets)
+
     def _count_facets(self) -> None:
         if self.query_one(Facets).display and self.table.view is not None:
             self._count(self.input.value, self.table.view)
@@ -192,8 +196,7 @@ class BrowserScreen(Screen[None]):
         facets = self.query_one(Facets)
         facets.display = not facets.display
         self._count_facets()
-        if facets.display:
-            facets.focus()
+        (facets if facets.display else self.table).focus()
 
     def action_toggle_detail(self) -> None:
         """Show or hide the detail pane."""

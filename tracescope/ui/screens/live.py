@@ -143,5 +143,11 @@ class LiveScreen(Screen[None]):
             self.notify("copied the line", markup=False)
 
     def action_back(self) -> None:
-        """Back to the browser; sessions go on."""
-        self.app.pop_screen()
+        """Drop the filter; without one, back to the browser. Sessions go on."""
+        line = self.query_one(FilterLine)
+        if line.display:
+            line.input.value = ""
+            line.display = False
+            self.events.focus()
+        else:
+            self.app.pop_screen()
