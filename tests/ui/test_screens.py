@@ -216,7 +216,7 @@ def test_binding_ids_are_unique():
 
 async def test_settings_that_were_not_understood_are_said():
     app, _ = make_app(problem=UsageError("config.toml was not understood", "[line 1]", "mend it"))
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await settle(pilot)
         assert [note.message for note in app._notifications] == [
             "config.toml was not understood: [line 1] (fix: mend it)"

@@ -1,7 +1,7 @@
 """The catalog against what bpftrace and perf listed on the same hosts.
 
-Every difference is explained by exactly one named rule, and no rule is idle. The rules look at the host's own files, not
-at the catalog's facts.
+Every difference is explained by exactly one named rule, and no rule is idle. The rules look at the host's files, not at
+the catalog's facts.
 """
 
 from __future__ import annotations

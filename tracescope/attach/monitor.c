@@ -89,6 +89,9 @@ BPF_PERCPU_ARRAY(counts, struct count, 4);
 BPF_PERCPU_ARRAY(scratch, struct scratch, 1);   /* programs on tracepoints never interrupt each other on a CPU */
 /* By task. A call that never returns is forgotten when there is no room. */
 BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);
+#if RECORDS_LIFE
+BPF_HASH(programs, u32, u64, PROCESSES);        /* when the last exec handed over was done, by process */
+#endif
 static inline u64 read64(u64 at)
 {
     u64 value = 0;
@@ -198,6 +201,9 @@ static inline int started(u64 task, struct call *call, u64 name, u64 interpreter
     if (!record)
         return 0;
     fill(&record->head, EXEC, task);
+#if RECORDS_LIFE
+    programs.update(&record->head.pid, &record->head.time_ns);
+#endif
     __builtin_memset(&record->entered_ns, 0, sizeof(*record) - sizeof(record->head) - sizeof(record->bytes));
     record->head.tid = tid;
     record->head.flags = NOT_ENTERED;
@@ -211,6 +217,8 @@ static inline int started(u64 task, struct call *call, u64 name, u64 interpreter
     size = bpf_probe_read_kernel_str(record->bytes, NAME, (void *)name);
     if (size > 0)
         used = record->name_size = size;
+    if (STRICT && size == KEPT_NAME)
+        record->head.flags |= NAME_CUT;
     if (interpreter) {
         size = bpf_probe_read_kernel_str(&record->bytes[used], INTERPRETER, (void *)interpreter);
         if (size > 0) {
@@ -248,6 +256,8 @@ static inline int failed(u64 task, struct call *call, s64 ret)
             __builtin_memcpy(record->bytes, call->name, sizeof(call->name));
             record->text.flags = ARGV_UNREAD;
             record->text.used = sizeof(call->name);
+            if (call->name[KEPT_NAME - 2])
+                record->head.flags |= NAME_CUT;
         }
     }
     return hand_over(FAILED, record, sizeof(*record) - sizeof(record->bytes) + (record->text.used & BYTES_MASK));
@@ -323,7 +333,6 @@ int sys_exit_execveat(u64 *ctx)
 #endif
 
 #if RECORDS_LIFE
-BPF_HASH(programs, u32, u64, PROCESSES);        /* when the last exec handed over was done, by process */
 BPF_HASH(ending, u64, struct ended, ENDING);    /* by task: ended, and still on its CPU */
 
 static inline void add_thread(struct ended *record, u64 task)
@@ -420,9 +429,9 @@ int raw_fork(u64 *ctx)
 
 int raw_exec(u64 *ctx)
 {
-    u64 task = ctx[0], bprm = ctx[2], id = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
-    u64 name = read64(bprm + LINUX_BINPRM_FILENAME), interpreter = read64(bprm + LINUX_BINPRM_INTERP);
-    u32 before = ctx[1], tid = id, pid = id >> 32;
+    u64 task = ctx[0], bprm = ctx[2], name = read64(bprm + LINUX_BINPRM_FILENAME);
+    u64 interpreter = read64(bprm + LINUX_BINPRM_INTERP);
+    u32 before = ctx[1], tid = bpf_get_current_pid_tgid();
     struct call *call;
     u8 one = 1;
 
@@ -435,10 +444,8 @@ int raw_exec(u64 *ctx)
 #endif
 #if RECORDS_LIFE
     call = calls.lookup(&task);
-    if (wanted()) {
+    if (wanted())
         started(task, call, name, interpreter == name ? 0 : interpreter, before);
-        programs.update(&pid, &now);
-    }
     if (call)
         calls.delete(&task);
 #endif

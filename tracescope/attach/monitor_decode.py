@@ -22,8 +22,8 @@ __all__ = ("decode_record",)
 _AT_FDCWD = -100
 # As plain numbers: an operation on members of an enum takes 2 µs.
 _ARGV_UNREAD, _ARGV_CUT, _NAME_UNREAD = map(int, (ExecFlag.ARGV_UNREAD, ExecFlag.ARGV_CUT, ExecFlag.FILENAME_UNREAD))
-_NOT_ENTERED, _AT, _EXE_CUT = map(int, Flag)
-_FORK, _EXEC, _FAILED, _EXIT = map(int, Kind)
+_NOT_ENTERED, _AT, _EXE_CUT, _NAME_CUT = map(int, Flag)
+_FORK, _EXEC, _, _EXIT = map(int, Kind)
 
 
 class _Head(TypedDict):
@@ -62,7 +62,7 @@ def _started(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecEvent:
     return ExecEvent(
         **head,
         filename=until_nul(filename) if filename else None,
-        filename_error=None if filename else True,
+        filename_error=not filename or bits & _NAME_CUT != 0 or None,
         argv=None if bits & _ARGV_UNREAD else tuple(_words(argv)),
         argv_truncated=bits & _ARGV_CUT != 0 or None,
         argv_size=argv_bytes,
@@ -88,7 +88,7 @@ def _failed(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecFailed:
     return ExecFailed(
         **head,
         filename=filename,
-        filename_error=filename is None or None,
+        filename_error=filename is None or bits & _NAME_CUT != 0 or None,
         argv=argv,
         argv_truncated=text & _ARGV_CUT != 0 or None,
         argv_error=None in argv or None,

@@ -10,7 +10,7 @@ from tracescope.attach.monitor_plan import MonitorPlan
 from tracescope.attach.program import RING_BYTES, filter_text
 from tracescope.attach.program_exec import TEXT, reader_text
 
-__all__ = ("ENDED", "FAILED", "HEAD", "KEPT_NAME", "STARTED", "Flag", "Kind", "monitor_text")
+__all__ = ("ENDED", "FAILED", "HEAD", "STARTED", "Flag", "Kind", "monitor_text")
 
 HEAD = struct.Struct("=4Q8I16s")
 """`struct head`: time_ns, start_ns, parent_start_ns, cgroup, kind, flags, pid, tid, ppid, uid, ns_pid, cpu, comm."""
@@ -20,8 +20,6 @@ FAILED = struct.Struct("=QqiI" + TEXT.format.removeprefix("="))
 """`struct failed` behind its head: entered_ns, ret, fd, at_flags, and `struct text`."""
 ENDED = struct.Struct("=5QII")
 """`struct ended` behind its head: started_ns, user_ns, system_ns, cpu_ns, max_rss, status, padding."""
-KEPT_NAME = 256
-"""So much of a filename is kept from the call's entry, with its NUL."""
 
 
 class Kind(IntEnum):
@@ -42,12 +40,14 @@ class Flag(IntFlag):
     """The call was execveat."""
     EXE_CUT = 1024
     """The executed file lies deeper than the names that follow."""
+    NAME_CUT = 2048
+    """The filename is the beginning of a longer one."""
 
 
 _NUMBERS = {
     "NAME": 4096,
     "INTERPRETER": 1024,
-    "KEPT_NAME": KEPT_NAME,
+    "KEPT_NAME": 256,
     "ARGV": 4096,
     "EXE_STEPS": 64,
     "BYTES_MASK": 16383,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracescope.catalog.arguments import Argument, arguments_of, btf_of, raw_signature
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.store import FORMAT, FUNCTION_KINDS, SYMBOL, Catalog, Row
 from tracescope.catalog.verdict import explain
@@ -67,6 +68,8 @@ class Detail:
     tables: tuple[FlagTable, ...] = ()
     pair: str | None = None
     signature: Signature | None = None
+    arguments: tuple[Argument, ...] = ()
+    """Of a function or a raw tracepoint."""
     alternatives: tuple[tuple[str, str], ...] = ()
     topics: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -102,6 +105,7 @@ def describe(catalog: Catalog, row: Row) -> Detail:
         tables=_tables(event),
         pair=_pair(catalog, row),
         signature=signature_of(catalog, row),
+        arguments=() if row.kind in (ProbeKind.TRACEPOINT, FORMAT) else arguments_of(catalog, row),
         alternatives=_alternatives(catalog, row),
         topics=tuple(topic.title for topic in topics_of(row.probe)),
         notes=tuple(_notes(catalog, row, facts)),
@@ -132,12 +136,12 @@ def has_probe(catalog: Catalog) -> Callable[[str], bool]:
 
 def signature_of(catalog: Catalog, row: Row) -> Signature | None:
     """A function's prototype, or a raw tracepoint's arguments, from BTF."""
-    btf = catalog.knowledge.btf.get(row.module or "vmlinux")
+    btf = btf_of(catalog, row)
     if btf is None:
         return None
     if row.kind in FUNCTION_KINDS or row.kind == SYMBOL:
         return btf.function(row.name)
-    return None
+    return raw_signature(btf, row.name) if row.kind == ProbeKind.RAWTRACEPOINT else None
 
 
 def arguments(catalog: Catalog, row: Row) -> tuple[list[Parameter], str | None]:

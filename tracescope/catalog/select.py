@@ -5,9 +5,9 @@ from __future__ import annotations
 import fnmatch
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress, filterfalse, repeat
-from operator import contains
+from operator import contains, or_
 from typing import TypeVar
 
 from tracescope.catalog.query import Term, matcher
@@ -15,11 +15,11 @@ from tracescope.catalog.store import FUNCTION_KINDS, SYMBOL, Catalog
 from tracescope.catalog.types import entries_by_type
 from tracescope.model import ProbeKind
 
-__all__ = ("select",)
+__all__ = ("FENTRY_KINDS", "begins", "in_groups", "select")
 
 Item = TypeVar("Item")
 
-_FENTRY_KINDS = (ProbeKind.FENTRY, ProbeKind.FEXIT)
+FENTRY_KINDS = (ProbeKind.FENTRY, ProbeKind.FEXIT)
 
 
 def select(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int]:
@@ -43,8 +43,8 @@ def select(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int]:
 
 
 def _column(column: Sequence[Item], hits: Sequence[int]) -> Iterable[Item]:
-    """A column's items at the hits; a range of hits is always the whole catalog."""
-    return column if isinstance(hits, range) else map(column.__getitem__, hits)
+    """A column's items at the hits."""
+    return column[hits.start : hits.stop] if isinstance(hits, range) else map(column.__getitem__, hits)
 
 
 def _containing(catalog: Catalog, literal: str, hits: Sequence[int]) -> Sequence[int]:
@@ -55,20 +55,30 @@ def _literal(text: str) -> str:
     """The longest plain part of a full name's glob that every match's text holds."""
     head, _, last = text.rpartition(":")
     # What `[…]` stands for may hold a colon; `fentry:vm` is a part of `fentry:vmlinux:NAME`, which no text holds.
-    if "[" in text or head in _FENTRY_KINDS:
+    if "[" in text or head in FENTRY_KINDS:
         return ""
     return max(re.split(r"[*?]", last), key=len)
 
 
+def begins(catalog: Catalog, start: str, hits: Sequence[int]) -> Sequence[int]:
+    """The entries whose text, or what follows a colon in it, begins so."""
+    texts = _column(catalog.texts, hits), _column(catalog.texts, hits)
+    at_start, at_colon = map(str.startswith, texts[0], repeat(start)), map(contains, texts[1], repeat(f":{start}"))
+    return list(compress(hits, map(or_, at_start, at_colon)))
+
+
 def _matching(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int]:
-    """What a glob matches. `*x` and `*x*`, which people type on the way to more, need no regular expression."""
+    """What a glob matches. `*x`, `*x*` and `x*`, which people type on the way to more, need no regular expression."""
     text, texts = term.text, catalog.texts
     if "[" not in text:
-        parts = re.split(r"[*?]", text)
-        hits = _containing(catalog, max(parts, key=len), hits)
-        if parts[-1]:
-            hits = list(compress(hits, map(str.endswith, _column(texts, hits), repeat(parts[-1]))))
-        if re.fullmatch(r"\*+[^*?]*\**", text):
+        first, *_, last = parts = re.split(r"[*?]", text)
+        if first:
+            hits = begins(catalog, first, hits)
+        if last:
+            hits = list(compress(hits, map(str.endswith, _column(texts, hits), repeat(last))))
+        if (longest := max(parts, key=len)) not in (first, last):
+            hits = _containing(catalog, longest, hits)
+        if "?" not in text and sum(map(bool, parts)) <= 1:
             return hits
     test = matcher(term)
     return [entry for entry in hits if test(texts[entry])]
@@ -76,19 +86,16 @@ def _matching(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int
 
 def _grouped(catalog: Catalog, term: Term, hits: Sequence[int]) -> Iterator[int]:
     """Entries of the groups, or functions and symbols of the modules, that a filter names: whole names, commas, globs."""
-    codes = _group_codes(catalog, term)
-    found = list(compress(hits, map(codes.__contains__, _column(catalog.group_codes, hits))))
+    tests = [re.compile(fnmatch.translate(part)).match for part in term.text.split(",") if part]
+    found = in_groups(catalog, lambda name: any(test(name) for test in tests), hits)
     for section in catalog.sections:
         is_function = SYMBOL in section.kinds or FUNCTION_KINDS[0] in section.kinds
         if is_function is (term.key == "module"):
             yield from found[bisect_left(found, section.start) : bisect_left(found, section.end)]
 
 
-def _group_codes(catalog: Catalog, term: Term) -> frozenset[int]:
-    """`vmlinux` is the core kernel."""
-    tests = [re.compile(fnmatch.translate(part)).match for part in term.text.split(",") if part]
-    return frozenset(
-        code
-        for code, name in enumerate(catalog.group_names)
-        if any(test((name or "vmlinux").lower()) for test in tests)
-    )
+def in_groups(catalog: Catalog, test: Callable[[str], object], hits: Sequence[int]) -> Sequence[int]:
+    """The entries whose group or module passes a test of its lower-case name; the core kernel is `vmlinux`."""
+    names = catalog.group_names
+    codes = frozenset(code for code, name in enumerate(names) if test((name or "vmlinux").lower()))
+    return list(compress(hits, map(codes.__contains__, _column(catalog.group_codes, hits))))

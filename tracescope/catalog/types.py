@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from tracescope.catalog.query import Term
@@ -28,8 +29,10 @@ def _functions(catalog: Catalog, term: Term) -> Iterable[int]:
         "" if module == "vmlinux" else module: frozenset(_names(btf, term))
         for module, btf in catalog.knowledge.btf.items()
     }
-    for section in catalog.function_sections():
-        for entry in range(section.start, section.end):
+    names = frozenset().union(*wanted.values())
+    for section in catalog.function_sections() if names else ():
+        listed = map(names.__contains__, catalog.names[section.start : section.end])
+        for entry in compress(range(section.start, section.end), listed):
             if catalog.names[entry] in wanted.get(catalog.group(entry), ()):
                 yield entry
 

@@ -12,7 +12,7 @@ from itertools import accumulate, chain, compress
 
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.query import Query, Term, matcher
-from tracescope.catalog.select import select
+from tracescope.catalog.select import FENTRY_KINDS, begins, in_groups, select
 from tracescope.catalog.store import FUNCTION_KINDS, KIND_ORDER, SYMBOL, Catalog, Row
 from tracescope.catalog.verdict import verdict
 
@@ -140,6 +140,10 @@ def _of_name(catalog: Catalog, term: Term, kind: str, entries: Sequence[int]) ->
         return entries
     if rest in ("", "*"):
         return () if term.exclude else entries
+    if not (term.is_glob or term.exclude):
+        if kind in FENTRY_KINDS and ":" not in rest:
+            return in_groups(catalog, lambda module: module.startswith(rest), entries)
+        entries = begins(catalog, rest.rpartition(":")[2], entries)
     test = matcher(Term(term.text))
     prefix = f"{SYMBOL}:" if kind == SYMBOL else ""
     return [e for e in entries if test(prefix + catalog.probe(kind, e).lower()) is not term.exclude]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracescope.attach.probes import find_formats
@@ -86,6 +86,6 @@ def _print_text(event: Event) -> None:
     from tracescope.attach.events import event_words
 
     ppid = "-" if event.ppid is None else event.ppid
-    moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6).strftime("%H:%M:%S.%f")
+    moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")
     where = f"{moment} {event.cpu:3} {event.pid:7} {event.tid:7} {ppid:>7}"
     print_text(f"{where} {event.comm:15} {event.probe.removeprefix('tracepoint:')} {event_words(event)}".rstrip())

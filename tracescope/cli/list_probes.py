@@ -1,7 +1,7 @@
 """List probes in bpftrace's own words and layout.
 
-PATTERN is a glob over the full name: 'tracepoint:syscalls:*', '*execve*', 'kprobe:vfs_*'. Text lists what can be attached, or
-perhaps can; --all adds what cannot. --json lists every row with its verdict.
+PATTERN is a glob over the full name: 'tracepoint:syscalls:*', '*execve*', 'kprobe:vfs_*'. Text lists what can be
+attached, or perhaps can; --all adds what cannot. --json lists every row with its verdict.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ class Process:
         "ns_pid",
         "parent",
         "pid",
+        "ppid",
         "program",
         "runs",
         "serial",
@@ -52,6 +53,8 @@ class Process:
         """The time of day of its first event."""
         self.parent: int | None = None
         """The serial of who forked it; stays when it is reparented."""
+        self.ppid: int | None = None
+        """The pid of who forked it."""
         self.adopted_by: int | None = None
         """The pid that became its parent when its own had ended."""
         self.there_before = False

@@ -13,13 +13,12 @@ from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEv
 from tracescope.processes.failures import FailedExec, Walks
 from tracescope.processes.groups import Groups
 from tracescope.processes.process import Process, program_of
+from tracescope.processes.roll import Roll
 from tracescope.processes.tally import Group
 
 __all__ = ("ProcessTable",)
 
 _SECOND = 1_000_000_000
-# /proc gives start times in ticks of 10 ms (USER_HZ is 100).
-_TICK_NS = 20_000_000
 _UNKNOWN = "(unknown)"
 _MAX_LIFE = 1 << 62
 _MAX_DEPTH = 256
@@ -57,12 +56,9 @@ class ProcessTable:
         self.groups = Groups(max_groups)
         self._keep = keep
         self._walks = Walks(_KEEP_FAILED)
-        self._processes: dict[int, Process] = {}
-        self._by_pid: dict[int, Process] = {}
-        self._by_key: dict[tuple[int, int], Process] = {}
+        self._roll = Roll(self._ended)
         self._dead: deque[tuple[Process, int]] = deque()
         self._dead_bytes = 0
-        self._serial = 0
         self._handlers: dict[type, Callable[..., None]] = {
             ForkEvent: self._fork,
             ExecEvent: self._exec,
@@ -81,26 +77,26 @@ class ProcessTable:
 
     def known(self, pid: int, start_ns: int | None, comm: str, exe: str | None = None, ppid: int | None = None) -> None:
         """Tell of a process that was found in /proc; what events said of it before stays."""
-        process = self._by_pid.get(pid)
+        process = self._roll.by_pid.get(pid)
         if process is None:
-            process = self._new(pid, None, self.now_ns)
+            process = self._roll.new(pid, None, self.now_ns)
         elif process.runs or process.forked:
             return
         process.there_before = True
         process.about_ns = start_ns
         process.comm, process.program = comm, exe or comm
         if process.parent is None and ppid:
-            process.parent = self._parent(ppid, None, self.now_ns).serial
+            process.ppid, process.parent = ppid, self._roll.parent(ppid, None, self.now_ns).serial
         self._move(process, self._group(process.program, process))
 
     # What is in the table.
 
     def __iter__(self) -> Iterator[Process]:
         """The processes that are kept, dead and alive, oldest first."""
-        return iter(self._processes.values())
+        return iter(self._roll.by_serial.values())
 
     def __len__(self) -> int:
-        return len(self._processes)
+        return len(self._roll.by_serial)
 
     @property
     def failed(self) -> deque[FailedExec]:
@@ -109,11 +105,11 @@ class ProcessTable:
 
     def find(self, pid: int) -> Process | None:
         """The process that has this pid, or had it last."""
-        return self._by_pid.get(pid)
+        return self._roll.by_pid.get(pid)
 
     def process(self, serial: int | None) -> Process | None:
         """A process by its serial number, as `Process.parent` has it; None when it is forgotten."""
-        return None if serial is None else self._processes.get(serial)
+        return None if serial is None else self._roll.by_serial.get(serial)
 
     def ancestors(self, process: Process) -> list[Process]:
         """Who spawned it, and who spawned that, nearest first."""
@@ -127,8 +123,8 @@ class ProcessTable:
     def children(self) -> dict[int | None, list[Process]]:
         """The kept processes by the serial of their parent: the whole tree; None has those without one."""
         found: dict[int | None, list[Process]] = {}
-        for process in self._processes.values():
-            parent = process.parent if process.parent in self._processes else None
+        for process in self._roll.by_serial.values():
+            parent = process.parent if process.parent in self._roll.by_serial else None
             found.setdefault(parent, []).append(process)
         return found
 
@@ -144,91 +140,10 @@ class ProcessTable:
             process = self.process(process.parent)
         return process
 
-    # From an event to its process.
-
-    def _new(self, pid: int, start_ns: int | None, first_ns: int) -> Process:
-        self._serial += 1
-        process = Process(self._serial, pid, start_ns, first_ns)
-        self._processes[process.serial] = process
-        if start_ns is not None:
-            self._by_key[pid, start_ns] = process
-        old = self._by_pid.get(pid)
-        if old is not None and start_ns is not None and old.start_ns is not None and start_ns < old.start_ns:
-            # Something late about a process that is gone: its pid belongs to another already.
-            process.end_ns = first_ns
-            self._bury(process)
-            return process
-        if old is not None and old.alive:
-            self._ended(old, first_ns)
-        self._by_pid[pid] = process
-        return process
-
-    def _parent(self, pid: int, start_ns: int | None, time_ns: int) -> Process:
-        """The parent that an event names; made up of nothing but its pid when it was not seen before."""
-        process = self._by_pid.get(pid)
-        if process is not None:
-            if start_ns is not None and process.start_ns is not None and process.start_ns != start_ns:
-                process = self._by_key.get((pid, start_ns))
-            elif process.end_ns is not None and process.end_ns < time_ns:
-                process = None
-        if process is None:
-            process = self._new(pid, start_ns, time_ns)
-            process.there_before = True
-        return process
-
-    def _find(self, event: ProcessEvent) -> Process | None:
-        process = self._by_pid.get(event.pid)
-        if process is None or (process.start_ns == event.start_ns is not None) or self._is(process, event):
-            return process
-        return None if event.start_ns is None else self._by_key.get((event.pid, event.start_ns))
-
-    def _is(self, process: Process, event: ProcessEvent) -> bool:
-        """Whether the event is of this process, and not of another with the same pid."""
-        start = event.start_ns
-        if start is not None:
-            if process.start_ns is not None:
-                return process.start_ns == start
-            # The tracer's clock may stand still in suspend, that of /proc goes on: only "later" tells.
-            if process.about_ns is not None and start > process.about_ns + _TICK_NS:
-                return False
-        if type(event) is ForkEvent and process.about_ns is None:
-            return event.time_ns <= process.first_ns
-        return process.end_ns is None or event.time_ns <= process.end_ns
-
-    def _process(self, event: ProcessEvent) -> Process:
-        """The process of an event, with what the event says of it."""
-        process = self._find(event)
-        if process is None:
-            process = self._new(event.pid, event.start_ns, event.time_ns)
-        elif process.start_ns is None and event.start_ns is not None:
-            process.start_ns = event.start_ns
-            self._by_key[event.pid, event.start_ns] = process
-        if event.ppid:
-            if process.parent is None:
-                process.parent = self._parent(event.ppid, event.parent_start_ns, event.time_ns).serial
-            else:
-                parent = self._processes.get(process.parent)
-                if parent is None or parent.pid != event.ppid:
-                    self._reparent(process, parent, event)
-        # A later event says more: exec changes the name, setuid the user.
-        process.comm = event.comm or process.comm
-        process.uid = process.uid if event.uid is None else event.uid
-        process.cgroup_id = event.cgroup_id or process.cgroup_id
-        process.ns_pid = event.ns_pid or process.ns_pid
-        return process
-
-    def _reparent(self, process: Process, parent: Process | None, event: ProcessEvent) -> None:
-        """An event names another parent: the one who forked it stays, others adopted it."""
-        if type(event) is not ForkEvent:
-            process.adopted_by = event.ppid
-        elif event.ppid:
-            process.adopted_by = parent.pid if parent else None
-            process.parent = self._parent(event.ppid, event.parent_start_ns, event.time_ns).serial
-
     # The four events.
 
     def _fork(self, event: ForkEvent) -> None:
-        process = self._process(event)
+        process = self._roll.of(event)
         if process.forked:
             return
         self._count_end(process, -1)
@@ -237,7 +152,7 @@ class ProcessTable:
         if process.end is not None:
             process.life_ns = self._life(process, process.end)
             self._count_end(process, 1)
-        parent = self._processes.get(process.parent or 0)
+        parent = self._roll.by_serial.get(process.parent or 0)
         if parent is not None and not parent.program:
             # All that is known of a parent that was there before: at a fork both have one name.
             parent.program = event.comm or ""
@@ -246,7 +161,7 @@ class ProcessTable:
             self._move(process, self._group(process.program, process))
 
     def _exec(self, event: ExecEvent) -> None:
-        process = self._process(event)
+        process = self._roll.of(event)
         self._lost_walks(self._walks.succeed(event), process)
         second = event.time_ns // _SECOND
         self.starts_by_second[second] += 1
@@ -266,14 +181,14 @@ class ProcessTable:
             self._move(process, group)
 
     def _exec_failed(self, event: ExecFailed) -> None:
-        process = self._process(event)
+        process = self._roll.of(event)
         if process.group is None:
             process.program = process.program or event.comm or _UNKNOWN
             self._move(process, self._group(process.program, process))
         self._lost_walks(self._walks.fail(event), process)
 
     def _exit(self, event: ExitEvent) -> None:
-        process = self._process(event)
+        process = self._roll.of(event)
         if process.end is not None:
             return
         if not (process.runs or process.forked):
@@ -299,8 +214,8 @@ class ProcessTable:
         """The part of the CPU time that fell into the window, taken as spread evenly over the life."""
         since = max(self.begin_ns or 0, (event.time_ns // self.half_ns - 1) * self.half_ns)
         seen = max(event.time_ns - since, 0)
-        life = event.age_ns or max(process.life_ns or 0, event.time_ns - process.first_ns)
-        if process.there_before and event.age_ns is None and event.lifetime_ns is None:
+        life = event.age_ns or (process.life_ns if process.there_before else event.time_ns - process.first_ns)
+        if life is None:
             return min(process.cpu_ns, seen * (self.ncpus or 1))
         return process.cpu_ns if life <= seen else process.cpu_ns * seen // life
 
@@ -308,9 +223,7 @@ class ProcessTable:
         """A process is over, by its exit or because another has its pid."""
         late = process.end_ns is not None
         process.end_ns = end_ns
-        if process.group is None:
-            process.group = self._group(process.program, process)
-        elif not late:
+        if process.group is not None and not late:
             self._group_of(process).alive -= 1
         self._count_end(process, 1)
         if late:
@@ -368,7 +281,7 @@ class ProcessTable:
 
     def _fold(self, process: Process) -> None:
         """What a short-lived process spawned counts as its parent's: that one is who can be stopped."""
-        self.groups.fold(process.serial, process.parent if process.parent in self._processes else None)
+        self.groups.fold(process.serial, process.parent if process.parent in self._roll.by_serial else None)
 
     def _bury(self, process: Process) -> None:
         size = process.argument_bytes
@@ -381,8 +294,4 @@ class ProcessTable:
 
     def _forget(self, process: Process) -> None:
         self._fold(process)
-        del self._processes[process.serial]
-        if self._by_pid.get(process.pid) is process:
-            del self._by_pid[process.pid]
-        if process.start_ns is not None and self._by_key.get((process.pid, process.start_ns)) is process:
-            del self._by_key[process.pid, process.start_ns]
+        self._roll.forget(process)

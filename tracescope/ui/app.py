@@ -52,7 +52,7 @@ class TraceScope(App[int], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     BINDINGS: ClassVar[list[BindingType]] = list(keys.APP)
     COMMANDS = App.COMMANDS | {Commands}
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (200, "-huge")]  # noqa: RUF012  declared so by App
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (130, "-wide"), (200, "-huge")]  # noqa: RUF012  declared so by App
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]  # noqa: RUF012
     COMMAND_PALETTE_DISPLAY = "^p"
 
@@ -90,8 +90,7 @@ class TraceScope(App[int], inherit_bindings=False):
         self.theme = self.config.theme if self.config.theme in self.available_themes else THEME.name
         self.set_keymap(self.config.keys)
         if self._problem is not None:
-            # A notice before the first refresh is never drawn.
-            self.call_after_refresh(self.notify, str(self._problem), severity="warning", markup=False)
+            self.notify(str(self._problem), severity="warning", markup=False)
         self.set_interval(_TICK, self._tick)
         self.call_after_refresh(self._read_sources)
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -69,10 +69,13 @@ def _functions(detail: Detail) -> Iterator[Content]:
     if detail.signature is None:
         return
     lines = [_title("prototype"), Content(printable(detail.signature.prototype))]
-    for index, parameter in enumerate(detail.signature.parameters):
-        declared = printable(f"{parameter.type} {parameter.name}".strip())
-        lines.append(Content.assemble((f"  arg{index:<3}", "$text-primary"), f"{declared}"))
-    lines.append(Content.assemble(("  retval", "$text-primary"), f" {printable(detail.signature.returns)}"))
+    if detail.arguments:
+        wide = max(len("bpftrace"), *(len(argument.bpftrace) for argument in detail.arguments))
+        lines.append(Content.styled(f"  register {'bpftrace':<{wide}} argument: o opens its type", "dim"))
+    for argument in detail.arguments:
+        name = f" {printable(argument.bpftrace):<{wide}} "
+        declared = printable(f"{argument.type} {argument.name}".strip())
+        lines.append(Content.assemble(f"  {argument.register:<8}", (name, "$text-primary"), declared))
     yield Content("\n").join(lines)
 
 

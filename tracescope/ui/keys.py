@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-__all__ = ("APP", "BROWSER", "FILTER", "GROUPS", "LIVE", "ROWS", "TEXT")
+__all__ = ("APP", "BROWSER", "FILTER", "GROUPS", "LIVE", "ROWS", "TEXT", "TYPES")
 
 APP = [
     Binding("e,f5", "trace_execve", "Execve", id="app.execve", tooltip="Trace the four execve tracepoints"),
@@ -14,11 +14,14 @@ APP = [
     Binding("s,f7", "sources", "Sources", id="app.sources", tooltip="What each source gave, or why it gave nothing"),
     Binding("ctrl+c", "quit", "Quit", id="app.interrupt", priority=True, show=False),
 ]
+TYPES = Binding("o", "types", "Types", id="browser.types", tooltip="Open the types of the probe's arguments")
+"""The browser's and the detail screen's."""
 BROWSER = [
     Binding("a", "attach", "Attach", id="browser.attach", tooltip="Attach the selected tracepoint, or detach it"),
     Binding("slash", "filter", "Find", id="browser.filter", key_display="/"),
     Binding("f", "toggle_facets", "Facets", id="browser.facets", tooltip="Show or hide the facets"),
     Binding("d", "toggle_detail", "Detail", id="browser.detail", tooltip="Show or hide the detail pane"),
+    TYPES,
     Binding("y", "copy", "Copy", id="browser.copy", show=False, tooltip="Copy the probe's full name"),
     Binding("escape", "back", "Back to the filter", id="browser.back", show=False),
 ]

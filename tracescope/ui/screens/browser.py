@@ -157,11 +157,11 @@ class BrowserScreen(Screen[None]):
     def _open_detail(self) -> None:
         if self._detail is not None:
             row, detail = self._detail
-            self.app.push_screen(DetailScreen(row.probe, detail))
+            self.app.push_screen(DetailScreen(row.probe, detail, self.action_types))
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that act on a row need one; the filter key goes where the focus is not."""
-        if action in ("attach", "copy"):
+        if action in ("attach", "copy", "types"):
             return self.is_mounted and self.table.row_count > 0 and not self._typing
         if action == "filter":
             return not self._typing
@@ -202,6 +202,14 @@ class BrowserScreen(Screen[None]):
         """Show or hide the detail pane."""
         pane = self.query_one(DetailPane)
         pane.display = not pane.display
+
+    def action_types(self) -> None:
+        """Open the types of the selected probe's arguments."""
+        from tracescope.ui.screens.structs import types_screen
+
+        row, view = self.table.selected, self.table.view
+        if row is not None and view is not None:
+            self.app.push_screen(types_screen(view.catalog, row))
 
     def action_copy(self) -> None:
         """Copy the probe's full name."""

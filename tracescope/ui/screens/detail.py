@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -22,12 +23,13 @@ __all__ = ("DetailScreen",)
 class DetailScreen(Screen[None]):
     """One probe, whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = list(keys.TEXT)
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.TEXT, keys.TYPES]
 
-    def __init__(self, probe: str, detail: Detail | TraceScopeError) -> None:
+    def __init__(self, probe: str, detail: Detail | TraceScopeError, open_types: Callable[[], None]) -> None:
         super().__init__()
         self._probe = probe
         self._detail = detail
+        self._open_types = open_types
 
     def compose(self) -> ComposeResult:
         """The pane, and the keys."""
@@ -41,6 +43,10 @@ class DetailScreen(Screen[None]):
     def action_close(self) -> None:
         """Back to the browser."""
         self.dismiss()
+
+    def action_types(self) -> None:
+        """Open the types of the arguments."""
+        self._open_types()
 
     def action_copy(self) -> None:
         """Copy the probe's full name."""
