@@ -77,7 +77,7 @@ class Recorder:
         self._clock = clock
         self._lines: list[str] = []
         self._bytes = 0
-        self._flushed = clock()
+        self._flushed = self._counted = clock()
         self._lost = 0
         # Arguments of commands hold secrets: nobody but the owner reads them.
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
@@ -102,7 +102,8 @@ class Recorder:
 
     def pulse(self, lost: int) -> None:
         """Call this more often than once a second, also when nothing happens; it flushes when a second is over."""
-        if self._clock() - self._flushed >= _FLUSH_SECONDS:
+        if self._clock() - self._counted >= _FLUSH_SECONDS:
+            self._counted = self._clock()
             self.flush(lost)
 
     def flush(self, lost: int) -> None:
@@ -181,9 +182,8 @@ class Recording:
                 file.readline(_MAX_LINE)
                 for lines in self._blocks(file.read):
                     for row in self._rows(lines):
-                        counts = row.get("counts")
-                        if type(counts) is dict:
-                            self._count(counts)
+                        if "counts" in row and type(row["counts"]) is dict:
+                            self._count(row["counts"])
                         else:
                             self.events += 1
                             yield row

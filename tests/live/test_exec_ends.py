@@ -39,7 +39,14 @@ with open("statuses", "w") as file:
 
 
 def test_exit_codes_signals_and_core_dumps_are_those_that_wait_tells(tmp_path: Path, require: Require) -> None:
-    hows = [0, 1, 2, 127, 255, *(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT))]
+    hows = [
+        0,
+        1,
+        2,
+        127,
+        255,
+        *(-number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT)),
+    ]
     seen = watch_python(ENDS, str(tmp_path), json.dumps(hows))
     statuses = json.loads((tmp_path / "statuses").read_text())
     ends = {event.pid: event for event in seen.of(ExitEvent)}
@@ -128,7 +135,7 @@ def test_a_process_that_was_there_before_has_its_whole_life(tmp_path: Path) -> N
 
 
 def test_a_process_that_lives_on_is_no_end_and_nothing_is_lost() -> None:
-    with subprocess.Popen(["sh", "-c", "read go; /bin/true; exec cat"], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(["sh", "-c", "read go; /bin/true; exec /bin/cat"], stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
         with monitor(Filters(tree=(child.pid,))) as session:
             child.stdin.write(b"\n")

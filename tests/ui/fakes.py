@@ -14,7 +14,7 @@ from tracescope.attach.plan import HEADER, plan
 from tracescope.attach.session import Counts, ProbeCount, SessionState
 from tracescope.catalog.read import read_all
 from tracescope.catalog.store import Catalog
-from tracescope.errors import Missing, TraceScopeError
+from tracescope.errors import Missing, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat, SourceReport
 from tracescope.ui.app import TraceScope
@@ -195,12 +195,18 @@ def read_memory(
     return read_all(host, lambda r: report(replace(r, seconds=0.0)), ready, cancelled)
 
 
+def no_monitor(_host: Host) -> object:
+    """A host without a process monitor."""
+    raise Refused("the processes cannot be monitored", "this host is a test's", "take another")
+
+
 def make_app(
     host: MemoryHost | None = None,
     *,
     config: Config | None = None,
     fails: TraceScopeError | None = None,
     problem: TraceScopeError | None = None,
+    open_monitor: Callable[[Host], object] = no_monitor,
 ) -> tuple[TraceScope, list[FakeSession]]:
     """An app on a host in memory, and the list of the sessions that it opens."""
     sessions: list[FakeSession] = []
@@ -209,7 +215,14 @@ def make_app(
         sessions.append(FakeSession(formats, fails=fails))
         return sessions[-1]
 
-    app = TraceScope(host or MemoryHost(), read=read_memory, open_session=open_session, config=config, problem=problem)  # type: ignore[arg-type]
+    app = TraceScope(
+        host or MemoryHost(),  # type: ignore[arg-type]
+        read=read_memory,
+        open_session=open_session,  # type: ignore[arg-type]
+        open_monitor=open_monitor,  # type: ignore[arg-type]
+        config=config,
+        problem=problem,
+    )
     return app, sessions
 
 

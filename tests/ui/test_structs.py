@@ -47,7 +47,7 @@ async def test_a_nameless_union_is_passed_through_in_the_path():
         tree = await open_types(pilot, "fentry:vmlinux:vfs_read")
         file = await opened(pilot, child(tree.root, "file"))
         nameless = await opened(pilot, child(file, "(nameless)"))
-        assert child(nameless, "fu_rcuhead").data.path == "args->file->fu_rcuhead"
+        assert child(nameless, "f_rcuhead").data.path == "args->file->f_rcuhead"
 
 
 async def test_a_bitfield_shows_its_place_in_bits():
@@ -67,7 +67,7 @@ async def test_the_line_under_the_cursor_is_named_and_copied():
         assert pilot.app.clipboard == "((struct sock *)arg0)->__sk_common"
         assert pilot.app.clipboard in screen_text(pilot.app)
         await pilot.press("escape")
-        assert pilot.app.screen.id == "_default" or not isinstance(pilot.app.screen, StructScreen)
+        assert not isinstance(pilot.app.screen, StructScreen)
 
 
 @pytest.mark.parametrize("probe", ["tracepoint:syscalls:sys_enter_execve", "kprobe:vfs_write"])

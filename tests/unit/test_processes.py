@@ -318,6 +318,11 @@ def test_the_walk_of_a_thread_is_found_by_the_exec_that_makes_it_the_leader():
     assert [found.found for found in table.failed] == ["/c/x"]
 
 
+def test_a_folder_that_path_names_twice_is_one_place():
+    table = table_of(fail(0, 11, "/a/x"), fail(0.01, 11, "/a/x"), fail(0.02, 11, "/b/x"), fail(0.03, 11, "/b/x"))
+    assert [(found.tried, found.places) for found in table.failed] == [(2, ["/a/x", "/b/x"])]
+
+
 def test_the_first_place_again_is_a_new_walk():
     table = table_of(*walk(11, "x", "/a", "/b"), *walk(11, "x", "/a", "/b", first=5), *walk(11, "x", "/a", first=9))
     assert [found.tried for found in table.failed] == [2, 2, 1]

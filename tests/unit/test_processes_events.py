@@ -31,7 +31,7 @@ TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF), max_size=8
 )
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
-NUMBER = st.integers(0, 1 << 63)
+NUMBER = st.integers(0, (1 << 63) - 1)
 VALUES = {
     "int | None": NUMBER,
     "str | None": TEXT,

@@ -146,6 +146,18 @@ def test_what_a_short_lived_shell_starts_counts_for_the_one_who_started_the_shel
     assert "`/bin/burn`, 30 starts so far, all descended from `/opt/app` (pid 10)" in summary_line(summary)
 
 
+def test_a_short_script_that_starts_one_program_many_times_is_named_itself():
+    table = ProcessTable()
+    table.add(fork(0, 11, 10, comm="sh"))
+    table.add(run(1, 11, "/opt/script"))
+    add_starts(table, "/bin/false", 8, parent=11, first=2)
+    add_starts(table, "/bin/once", 1, parent=11, first=90, pids=count(5000))
+    table.add(end(200, 11))
+    summary = summarize(table)
+    assert "`/bin/false`, 8 starts so far, all spawned by `/opt/script` (pid 11)" in summary_line(summary)
+    assert [parent.pid for parent, _ in program(summary, "/bin/once").parents] == [10]
+
+
 def test_who_starts_short_lived_children_is_named_while_they_live():
     table = ProcessTable()
     table.known(10, 1, "app", "/opt/app", 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import platform
 import struct
 import subprocess
 import sys
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Protocol, Self
 
+from tracescope import __version__
 from tracescope.attach import bcc, kernel
+from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec")
+__all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
 
 _LOAD_64 = 0x18
 _MAP_FD = 1
@@ -94,11 +97,21 @@ class BccBackend:
     """BCC of the distribution, without kernel headers: our own header tree stands in for them."""
 
     def load(self, text: str) -> Loaded:
-        """Compile and load."""
+        """Compile, unless this text was compiled before, and load."""
         return load(self.compile(text))
 
     def compile(self, text: str) -> Compiled:
-        """Instructions and maps; raises AttachError with the compiler's output in `log`, Refused without BCC."""
+        """Instructions and maps, kept for the next time; errors as from `_compile`."""
+        key = repr((__version__, platform.machine(), _compiler(), _CFLAGS, text))
+        kept = cache.load(key, "program")
+        if isinstance(kept, str):
+            return _answer(kept)
+        answer = self._compile(text)
+        cache.save(key, answer, "program")
+        return _answer(answer)
+
+    def _compile(self, text: str) -> str:
+        """BCC's answer; raises AttachError with the compiler's output in `log`, Refused without BCC."""
         request = json.dumps({"text": text, "cflags": _CFLAGS})
         with ExitStack() as stack:
             shim = stack.enter_context(as_file(files("tracescope.attach") / "shim"))
@@ -118,7 +131,16 @@ class BccBackend:
             raise Refused("nothing here can compile BPF", "BCC for Python is not installed", _INSTALL)
         if done.returncode != 0:
             raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
-        return _answer(done.stdout)
+        # BCC writes its warnings to standard output too: the answer is the last line.
+        return done.stdout.splitlines()[-1]
+
+
+def _compiler() -> list[tuple[int, int, int]]:
+    """What tells one compiler and header tree from another: another may make other instructions of the same text."""
+    found = bcc.find_bcc()
+    places = [place for place in (found and found.origin, files("tracescope.attach") / "shim", bcc.__file__) if place]
+    status = [os.stat(str(place)) for place in places if os.path.exists(str(place))]
+    return [(place.st_ino, place.st_size, place.st_mtime_ns) for place in status]
 
 
 def _first_error(log: str) -> str:
@@ -128,8 +150,7 @@ def _first_error(log: str) -> str:
 
 
 def _answer(text: str) -> Compiled:
-    # BCC writes its warnings to standard output too: the answer is the last line.
-    answer = json.loads(text.splitlines()[-1])
+    answer = json.loads(text)
     return Compiled(
         {name: bytes.fromhex(code) for name, code in answer["programs"].items()},
         {name: MapSpec(**spec) for name, spec in answer["maps"].items()},

@@ -59,7 +59,9 @@ _UNKNOWN = _Machine((), "", copies_large=False)
 def btf_of(catalog: Catalog, row: Row) -> Btf | None:
     """The BTF that types a row: its module's, or the kernel's."""
     known = catalog.knowledge.btf
-    return known.get(row.module or "vmlinux") if row.kind in FUNCTION_KINDS or row.kind == SYMBOL else known.get("vmlinux")
+    return (
+        known.get(row.module or "vmlinux") if row.kind in FUNCTION_KINDS or row.kind == SYMBOL else known.get("vmlinux")
+    )
 
 
 def raw_signature(btf: Btf, name: str) -> Signature | None:

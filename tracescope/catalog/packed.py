@@ -19,6 +19,7 @@ from tracescope.host import Host
 from tracescope.model import EventFormat, Field, SourceReport, SourceState
 
 if TYPE_CHECKING:
+    from tracescope.catalog.functions import SymbolFacts
     from tracescope.catalog.gathered import Gathered
     from tracescope.sources.btf import Btf
     from tracescope.sources.kallsyms import SymbolTable
@@ -41,7 +42,7 @@ def pack(catalog: Catalog, gathered: Gathered) -> Plain:
     known = catalog.knowledge
     names, texts, rows = catalog.names, catalog.texts, catalog.symbol_rows[:end]
     return {
-        "symbols": _pack_symbols(gathered.symbols) if gathered.symbols is not None else None,
+        "symbols": _pack_symbols(gathered.symbol_facts) if gathered.symbol_facts is not None else None,
         "seal": gathered.symbols_seal,
         "formats": _pack_formats(known.formats.values()),
         "btf": list(known.btf),
@@ -105,8 +106,9 @@ def _symbols_now(plain: Plain, host: Host) -> SymbolTable | None:
         return None
     if seal(stays) != plain["seal"]:
         return None
-    addresses, types, names, codes, modules, skipped = plain["symbols"]
-    table = kallsyms.SymbolTable(array("Q", addresses), types, names.split("\n"), array("H", codes), modules, skipped)
+    addresses, types, ordered, places, codes, modules, skipped = plain["symbols"]
+    names = list(map(ordered.split("\n").__getitem__, array("I", places)))
+    table = kallsyms.SymbolTable(array("Q", addresses), types, names, array("H", codes), modules, skipped)
     return extended(table, generated)
 
 
@@ -127,9 +129,15 @@ def _unpack_columns(catalog: Catalog, plain: Plain) -> None:
     catalog.sections = [Section(*section) for section in plain["sections"]]
 
 
-def _pack_symbols(symbols: SymbolTable) -> Plain:
-    addresses, codes = symbols.addresses.tobytes(), symbols.module_codes.tobytes()
-    return addresses, symbols.types, "\n".join(symbols.names), codes, symbols.modules, symbols.skipped
+def _pack_symbols(of: SymbolFacts) -> Plain:
+    """The names go in their own order, in which they are searched, each row's place among them beside."""
+    symbols = of.symbols
+    places = array("I", bytes(4 * len(symbols)))
+    for place, row in enumerate(of.order):
+        places[row] = place
+    names = "\n".join(map(symbols.names.__getitem__, of.order))
+    columns = (symbols.addresses.tobytes(), symbols.types, names, places.tobytes(), symbols.module_codes.tobytes())
+    return *columns, symbols.modules, symbols.skipped
 
 
 def _pack_formats(formats: Iterable[EventFormat]) -> tuple[Plain, Plain, Plain]:

@@ -15,7 +15,7 @@ from tracescope.catalog.store import FUNCTION_KINDS, SYMBOL, Catalog
 from tracescope.catalog.types import entries_by_type
 from tracescope.model import ProbeKind
 
-__all__ = ("FENTRY_KINDS", "begins", "in_groups", "select")
+__all__ = ("FENTRY_KINDS", "begins", "column", "in_groups", "select")
 
 Item = TypeVar("Item")
 
@@ -31,7 +31,7 @@ def select(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int]:
     if term.key in ("arg", "returns", "field"):
         found: Sequence[int] = list(filter(entries_by_type(catalog, term).__contains__, hits))
     elif term.key == "type":
-        letters = map(frozenset(term.text).__contains__, _column(catalog.letters, hits))
+        letters = map(frozenset(term.text).__contains__, column(catalog.letters, hits))
         found = list(compress(hits, letters))
     elif term.key in ("group", "module"):
         found = list(_grouped(catalog, term, hits))
@@ -42,13 +42,13 @@ def select(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int]:
     return list(filterfalse(frozenset(found).__contains__, hits)) if term.exclude else found
 
 
-def _column(column: Sequence[Item], hits: Sequence[int]) -> Iterable[Item]:
+def column(items: Sequence[Item], hits: Sequence[int]) -> Iterable[Item]:
     """A column's items at the hits."""
-    return column[hits.start : hits.stop] if isinstance(hits, range) else map(column.__getitem__, hits)
+    return items[hits.start : hits.stop] if isinstance(hits, range) else map(items.__getitem__, hits)
 
 
 def _containing(catalog: Catalog, literal: str, hits: Sequence[int]) -> Sequence[int]:
-    return list(compress(hits, map(contains, _column(catalog.texts, hits), repeat(literal)))) if literal else hits
+    return list(compress(hits, map(contains, column(catalog.texts, hits), repeat(literal)))) if literal else hits
 
 
 def _literal(text: str) -> str:
@@ -62,7 +62,7 @@ def _literal(text: str) -> str:
 
 def begins(catalog: Catalog, start: str, hits: Sequence[int]) -> Sequence[int]:
     """The entries whose text, or what follows a colon in it, begins so."""
-    texts = _column(catalog.texts, hits), _column(catalog.texts, hits)
+    texts = column(catalog.texts, hits), column(catalog.texts, hits)
     at_start, at_colon = map(str.startswith, texts[0], repeat(start)), map(contains, texts[1], repeat(f":{start}"))
     return list(compress(hits, map(or_, at_start, at_colon)))
 
@@ -75,7 +75,7 @@ def _matching(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int
         if first:
             hits = begins(catalog, first, hits)
         if last:
-            hits = list(compress(hits, map(str.endswith, _column(texts, hits), repeat(last))))
+            hits = list(compress(hits, map(str.endswith, column(texts, hits), repeat(last))))
         if (longest := max(parts, key=len)) not in (first, last):
             hits = _containing(catalog, longest, hits)
         if "?" not in text and sum(map(bool, parts)) <= 1:
@@ -98,4 +98,4 @@ def in_groups(catalog: Catalog, test: Callable[[str], object], hits: Sequence[in
     """The entries whose group or module passes a test of its lower-case name; the core kernel is `vmlinux`."""
     names = catalog.group_names
     codes = frozenset(code for code, name in enumerate(names) if test((name or "vmlinux").lower()))
-    return list(compress(hits, map(codes.__contains__, _column(catalog.group_codes, hits))))
+    return list(compress(hits, map(codes.__contains__, column(catalog.group_codes, hits))))

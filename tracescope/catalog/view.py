@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import accumulate, chain, compress
 
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.query import Query, Term, matcher
-from tracescope.catalog.select import FENTRY_KINDS, begins, in_groups, select
+from tracescope.catalog.select import FENTRY_KINDS, begins, column, in_groups, select
 from tracescope.catalog.store import FUNCTION_KINDS, KIND_ORDER, SYMBOL, Catalog, Row
 from tracescope.catalog.verdict import verdict
 
@@ -76,11 +76,11 @@ class View:
             else:
                 groups.update(map(catalog.group_codes.__getitem__, entries))
         # One function is in several kinds' rows (the same list, unless a verdict was asked for): count it once.
-        entries: Collection[int] = list(chain.from_iterable(functions.values()))
+        parts = list(functions.values())
         if any(term.key in ("verdict", "probe") for term in self.query.terms):
-            entries = set(entries)
-        modules = Counter(map(catalog.group_codes.__getitem__, entries))
-        letters = Counter(map(catalog.letters.__getitem__, entries))
+            parts = [list(set(chain.from_iterable(parts)))]
+        modules = Counter(chain.from_iterable(column(catalog.group_codes, part) for part in parts))
+        letters = Counter(chain.from_iterable(column(catalog.letters, part) for part in parts))
         del letters[" "]
         names = catalog.group_names
         return {
@@ -141,9 +141,10 @@ def _of_name(catalog: Catalog, term: Term, kind: str, entries: Sequence[int]) ->
     if rest in ("", "*"):
         return () if term.exclude else entries
     if not (term.is_glob or term.exclude):
-        if kind in FENTRY_KINDS and ":" not in rest:
-            return in_groups(catalog, lambda module: module.startswith(rest), entries)
-        entries = begins(catalog, rest.rpartition(":")[2], entries)
+        group, colon, name = rest.rpartition(":")
+        if kind in FENTRY_KINDS and not (colon and name):
+            return in_groups(catalog, lambda module: f"{module}:".startswith(rest), entries)
+        entries = begins(catalog, name, entries)
     test = matcher(Term(term.text))
     prefix = f"{SYMBOL}:" if kind == SYMBOL else ""
     return [e for e in entries if test(prefix + catalog.probe(kind, e).lower()) is not term.exclude]

@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
     recording = open_recording(args.file)
     chosen = args.json or args.csv or args.perfetto or args.processes or args.speed or args.output
     if not chosen and sys.stdin.isatty() and sys.stdout.isatty():
-        return _browse(recording)
+        from tracescope.ui.app import replay
+
+        return replay(recording)
     with _output(args.output):
         _print(recording, args)
         sys.stdout.flush()
@@ -56,16 +58,6 @@ def run(args: argparse.Namespace) -> int:
     lost = "unknown" if recording.lost is None else recording.lost
     sys.stderr.write(f"{recording.events} events, {lost} lost\n")
     return 0
-
-
-def _browse(recording: Recording) -> int:
-    import tracescope.ui.app
-
-    replay: Callable[[Recording], int] | None = getattr(tracescope.ui.app, "replay", None)
-    if replay is None:
-        fix = "tracescope replay FILE --processes, or --json, --csv, --perfetto"
-        raise Refused("recordings cannot be browsed yet", "this version's TUI shows running sessions only", fix)
-    return replay(recording)
 
 
 def _print(recording: Recording, args: argparse.Namespace) -> None:
@@ -165,7 +157,8 @@ def _print_programs(summary: Summary) -> None:
     )
     for row in summary.programs[:_PROGRAMS]:
         life = "-" if row.median_life_ns is None else duration_words(row.median_life_ns)
-        numbers = f"{row.starts:8} {row.starts_per_minute:9,.0f} {row.failures:7} {row.alive:6}"
+        rate = f"{row.starts_per_minute:,.0f}" if summary.settled else "-"
+        numbers = f"{row.starts:8} {rate:>9} {row.failures:7} {row.alive:6}"
         times = f"{duration_words(row.cpu_ns):>8} {share_words(row.seen_share):>6} {life:>8}"
         exits = ", ".join(f"{count} {words}" for words, count in row.exits[:3])
         print_text(f"{numbers} {times}  {row.program or '(others)'}  {exits}".rstrip())

@@ -80,6 +80,7 @@ def _json(catalog: Catalog, row: Row, detail: Detail) -> dict[str, object]:
         ],
         "print_fmt": event.print_fmt if event else None,
         "pair": detail.pair,
+        "registers": {a.name: a.register for a in detail.arguments if a.register},
         "prototype": detail.signature.prototype if detail.signature else None,
         "exported": detail.exported,
         "alternatives": [{"probe": probe, "why": why} for probe, why in detail.alternatives],
@@ -106,6 +107,8 @@ def _lines(detail: Detail) -> Iterator[str]:
     yield detail.probe
     if detail.signature:
         yield f"  {detail.signature.prototype}"
+    for argument in detail.arguments:
+        yield f"    {argument.register:8}{argument.bpftrace:10} {argument.type} {argument.name}"
     yield f"  verdict: {detail.verdict.answer.value}" + (
         f", stability: {detail.stability.value}" if detail.stability else ""
     )

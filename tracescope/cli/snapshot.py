@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from tracescope.cli.output import note, print_text
 from tracescope.host import open_host
 from tracescope.printable import printable
-from tracescope.snapshot import SnapshotReport, write_snapshot
+from tracescope.snapshot import write_snapshot
+from tracescope.snapshot_text import snapshot_lines
 
 __all__ = ("add_arguments", "run")
-
-_SHOWN = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         host.close()
     for text in host.notes:
         note(text)
-    for line in _summary(report):
+    for line in snapshot_lines(report):
         print_text(line)
     return 0
 
@@ -55,23 +52,3 @@ def _show_progress(path: str, done: int, total: int) -> None:
     if done % 50 == 0 or path.startswith("/tools/"):
         sys.stderr.write(f"\r\x1b[K{done * 100 // total:3} %  {printable(path)[:60]}")
         sys.stderr.flush()
-
-
-def _summary(report: SnapshotReport) -> Iterator[str]:
-    parts = Counter(map(_part, report.names))
-    yield f"{report.file}: {report.size / 1e6:.1f} MB, {len(report.names)} files"
-    yield "  " + ", ".join(f"{parts[part]} {part}" for part in sorted(parts))
-    if not report.left_out:
-        return
-    yield f"not in it: {len(report.left_out)}"
-    for error in list(report.left_out.values())[:_SHOWN]:
-        yield f"  {error}"
-    if len(report.left_out) > _SHOWN:
-        yield f"  … and {len(report.left_out) - _SHOWN} more: tools/refused.json in the zip has all of them"
-
-
-def _part(name: str) -> str:
-    for start, part in (("tools/", "of tools"), ("sys/kernel/btf/", "of types (BTF)"), ("proc/", "of /proc")):
-        if name.startswith(start):
-            return part
-    return "of events" if "/tracing/events/" in name else "others of /sys"

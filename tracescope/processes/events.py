@@ -186,8 +186,12 @@ class _Reader:
 
     def _arguments(self, argv: object) -> tuple[str | None, ...]:
         words: tuple[str | None, ...] = tuple(argv)  # type: ignore[arg-type]
-        if not {str, type(None)}.issuperset(map(type, words)):
-            raise self._damaged("an argument is no text")
+        try:
+            "".join(words)  # type: ignore[arg-type]
+        except TypeError:
+            # Rare: an argument that could not be read is None.
+            if not {str, type(None)}.issuperset(map(type, words)):
+                raise self._damaged("an argument is no text") from None
         return words
 
     def _damaged(self, why: str) -> Damaged:

@@ -12,6 +12,8 @@ __all__ = ("FailedExec", "Walks")
 
 _MAX_PLACES = 64
 _MAX_OPEN = 4096
+# PATH may name a folder twice; who tries the same place again on purpose waits longer.
+_SAME_WALK_NS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class FailedExec:
     tried: int = 1
     places: list[str] = field(default_factory=list)
     """The paths tried, at most 64 of them."""
+    last_ns: int = 0
+    """The time of the latest try."""
     found: str | None = None
     """Where the walk ended with success."""
 
@@ -58,7 +62,7 @@ class Walks:
         tasks = self._open.get(event.pid, {})
         walk = tasks.get(event.tid)
         failed = []
-        if walk is not None and (walk.name != name or path == walk.places[0]):
+        if walk is not None and (walk.name != name or _begins_again(walk, event)):
             failed.append(tasks.pop(event.tid))
             walk = None
         if not (event.errno == "ENOENT" or event.ret == -errno.ENOENT) or not name:
@@ -67,27 +71,26 @@ class Walks:
             return [*failed, single]
         if walk is None:
             self._begin(event, name, path)
-        else:
+        elif path != walk.places[-1]:
             walk.tried += 1
             if len(walk.places) < _MAX_PLACES:
                 walk.places.append(path)
+            walk.last_ns = event.time_ns
         if len(self._open) > _MAX_OPEN:
             failed += self._open.pop(next(iter(self._open))).values()
         return failed
 
     def _begin(self, event: ExecFailed, name: str, path: str) -> None:
-        walk = FailedExec(event, name, places=[path])
+        walk = FailedExec(event, name, places=[path], last_ns=event.time_ns)
         self._open.setdefault(event.pid, {})[event.tid] = walk
         self.rows.append(walk)
 
     def succeed(self, event: ExecEvent) -> list[FailedExec]:
-        """A process runs a new program: its walk for that name is found, all others of it failed for good.
+        """A process that is in here runs a new program: its walk for that name is found, its others failed for good.
 
         The task that called exec is the process's only one from here on, whatever it was before.
         """
-        walks = self._open.pop(event.pid, None)
-        if walks is None:
-            return []
+        walks = self._open.pop(event.pid)
         name = (event.filename or "").rpartition("/")[2]
         failed = []
         for walk in walks.values():
@@ -97,6 +100,17 @@ class Walks:
                 failed.append(walk)
         return failed
 
+    def __contains__(self, pid: int) -> bool:
+        """Whether a task of this process has an open walk."""
+        return pid in self._open
+
     def end(self, pid: int) -> list[FailedExec]:
-        """The process has ended: what it did not find it never will."""
-        return list(self._open.pop(pid).values()) if pid in self._open else []
+        """A process that is in here has ended: what it did not find it never will."""
+        return list(self._open.pop(pid).values())
+
+
+def _begins_again(walk: FailedExec, event: ExecFailed) -> bool:
+    """Whether this is the first place of the walk once more."""
+    if event.filename != walk.places[0]:
+        return False
+    return len(walk.places) > 1 or event.time_ns - walk.last_ns > _SAME_WALK_NS

@@ -7,7 +7,10 @@ from typing import TypeAlias
 
 from tracescope.processes.tally import Group
 
-__all__ = ("OTHERS", "Groups")
+__all__ = ("OTHERS", "OWN_STARTS", "Groups")
+
+OWN_STARTS = 5
+"""So many starts of one program are their parent's own doing, however short it lived."""
 
 OTHERS = ""
 """The program under which the groups are summed up that nothing has happened in for long."""
@@ -40,11 +43,12 @@ class Groups:
             group = self._make(key)
         return group
 
-    def fold(self, serial: int, parent: int | None) -> None:
-        """What this process spawned counts as spawned by its parent from now on."""
+    def fold(self, serial: int, parent: int | None, below: float) -> None:
+        """What this process spawned less than `below` times counts as spawned by its parent from now on."""
         if serial not in self._under:
             return
-        for key in self._under.pop(serial):
+        for key in [key for key in self._under[serial] if self._groups[key].starts < below]:
+            self._discard(key)
             group = self._groups.pop(key)
             self._into((group.program, parent, group.cgroup_id), group, through=True)
 
@@ -52,6 +56,12 @@ class Groups:
         group = self._groups[key] = Group(*key)
         self._under.setdefault(key[1], set()).add(key)
         return group
+
+    def _discard(self, key: _Key) -> None:
+        keys = self._under[key[1]]
+        keys.discard(key)
+        if not keys:
+            del self._under[key[1]]
 
     def _into(self, key: _Key, group: Group, *, through: bool) -> None:
         (self._groups.get(key) or self._make(key)).take_over(group, through=through)
@@ -61,10 +71,7 @@ class Groups:
         quiet = [key for key, group in self._groups.items() if not group.alive and group.program != OTHERS]
         quiet.sort(key=lambda key: self._groups[key].generation)
         for key in quiet[: (len(quiet) + 1) // 2]:
-            keys = self._under[key[1]]
-            keys.discard(key)
-            if not keys:
-                del self._under[key[1]]
+            self._discard(key)
             self._into((OTHERS, None, None), self._groups.pop(key), through=False)
         # When most are alive there is nothing to drop: do not look again at each new one.
         self._room = max(self._limit, 2 * len(self._groups))

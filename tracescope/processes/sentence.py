@@ -9,9 +9,8 @@ from tracescope.processes.words import duration_words, share_words
 __all__ = ("loop_words", "parent_words", "summary_line")
 
 _NAMED_LOOPS = 2
-# Below these a rate a minute says more than was seen.
+# Below this a rate a minute says more than was seen.
 _FEW_STARTS = 10
-_SHORT_WINDOW_NS = 2_000_000_000
 
 
 def summary_line(summary: Summary) -> str:
@@ -22,7 +21,7 @@ def summary_line(summary: Summary) -> str:
         if rest > 0:
             words.append(f"{rest} more loop{'s' if rest > 1 else ''}")
         return "; ".join(words)
-    words = [_starts(summary.recent_starts, summary.starts_per_minute, summary.window_ns)]
+    words = [_starts(summary.recent_starts, summary.starts_per_minute, summary)]
     if summary.cpu_share:
         words.append(f"{share_words(summary.cpu_share)} of CPU in what has ended")
     return ", ".join([*words, "no loop"])
@@ -30,7 +29,7 @@ def summary_line(summary: Summary) -> str:
 
 def loop_words(loop: Loop, summary: Summary) -> str:
     """One loop: "`/usr/bin/stress`, 4,312 starts a minute, 83 % of CPU, all spawned by `app` (pid 812), …"."""
-    words = [f"`{printable(loop.program)}`", _starts(loop.starts, loop.starts_per_minute, summary.window_ns)]
+    words = [f"`{printable(loop.program)}`", _starts(loop.starts, loop.starts_per_minute, summary)]
     if loop.cpu_share:
         words.append(f"{share_words(loop.cpu_share)} of CPU")
     words += [
@@ -53,7 +52,7 @@ def _origin(loop: Loop) -> str:
     return f"{part} {'spawned by' if loop.direct else 'descended from'} {parent_words(loop.parent)}"
 
 
-def _starts(count: int, per_minute: float, window_ns: int) -> str:
-    if count < _FEW_STARTS or window_ns < _SHORT_WINDOW_NS:
+def _starts(count: int, per_minute: float, summary: Summary) -> str:
+    if count < _FEW_STARTS or not summary.settled:
         return f"{count} start{'' if count == 1 else 's'} so far"
     return f"{per_minute:,.0f} starts a minute"

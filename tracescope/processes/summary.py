@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracescope.processes.groups import OTHERS
+from tracescope.processes.groups import OTHERS, OWN_STARTS
 from tracescope.processes.process import Process
 from tracescope.processes.table import ProcessTable
 from tracescope.processes.tally import Group, Tally, quantile
@@ -17,6 +17,7 @@ from tracescope.processes.tally import Group, Tally, quantile
 __all__ = ("Loop", "Parent", "ProgramSummary", "Spawner", "Summary", "summarize")
 
 _MINUTE = 60_000_000_000
+_SETTLED_NS = 2_000_000_000
 # A service that fails five times within the window is in a loop; what ends well has to come much more often.
 _FAILING_STARTS = 5
 _LOOP_STARTS = 20
@@ -112,6 +113,11 @@ class Summary:
     loops: tuple[Loop, ...]
     """Most CPU first, then most starts."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the window is long enough for rates to say something."""
+        return self.window_ns >= _SETTLED_NS
+
 
 class _Sum:
     """Groups added up: everything, and the window."""
@@ -144,7 +150,8 @@ class _View:
         """By program and the serial of the spawner."""
         self.cgroups: dict[tuple[str, int | None], _Sum] = {}
         for group in table.groups:
-            spawner = table.spawner(group.parent, now_ns)
+            own = group.starts >= OWN_STARTS
+            spawner = table.process(group.parent) if own else table.spawner(group.parent, now_ns)
             serial = spawner.serial if spawner else None
             sums = (
                 self.all,

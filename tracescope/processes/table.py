@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from math import inf
 
 from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEvent, ProcessEvent
 from tracescope.processes.failures import FailedExec, Walks
-from tracescope.processes.groups import Groups
+from tracescope.processes.groups import OWN_STARTS, Groups
 from tracescope.processes.process import Process, program_of
 from tracescope.processes.roll import Roll
 from tracescope.processes.tally import Group
@@ -148,7 +149,8 @@ class ProcessTable:
             return
         self._count_end(process, -1)
         process.forked, process.there_before = True, False
-        process.first_ns = min(process.first_ns, event.time_ns)
+        if event.time_ns < process.first_ns:
+            process.first_ns = event.time_ns
         if process.end is not None:
             process.life_ns = self._life(process, process.end)
             self._count_end(process, 1)
@@ -162,7 +164,8 @@ class ProcessTable:
 
     def _exec(self, event: ExecEvent) -> None:
         process = self._roll.of(event)
-        self._lost_walks(self._walks.succeed(event), process)
+        if event.pid in self._walks:
+            self._lost_walks(self._walks.succeed(event), process)
         second = event.time_ns // _SECOND
         self.starts_by_second[second] += 1
         if len(self.starts_by_second) > _MAX_SECONDS:
@@ -199,7 +202,8 @@ class ProcessTable:
         process.life_ns = self._life(process, event)
         process.window_cpu_ns = self._cpu_in_window(process, event)
         self._ended(process, event.time_ns)
-        self._lost_walks(self._walks.end(event.pid), process)
+        if event.pid in self._walks:
+            self._lost_walks(self._walks.end(event.pid), process)
 
     # Counting.
 
@@ -229,7 +233,7 @@ class ProcessTable:
         if late:
             return
         if process.life_ns is not None and process.life_ns < self.short_lived_ns:
-            self._fold(process)
+            self._fold(process, OWN_STARTS)
         self._bury(process)
 
     def _count_end(self, process: Process, sign: int) -> None:
@@ -279,9 +283,9 @@ class ProcessTable:
                 process.life_ns = self._life(process, process.end)
             self._count_end(process, 1)
 
-    def _fold(self, process: Process) -> None:
+    def _fold(self, process: Process, below: float) -> None:
         """What a short-lived process spawned counts as its parent's: that one is who can be stopped."""
-        self.groups.fold(process.serial, process.parent if process.parent in self._roll.by_serial else None)
+        self.groups.fold(process.serial, process.parent if process.parent in self._roll.by_serial else None, below)
 
     def _bury(self, process: Process) -> None:
         size = process.argument_bytes
@@ -293,5 +297,5 @@ class ProcessTable:
             self._forget(oldest)
 
     def _forget(self, process: Process) -> None:
-        self._fold(process)
+        self._fold(process, inf)
         self._roll.forget(process)

@@ -123,6 +123,11 @@ class Group:
         """When something happened last."""
         return self._generation
 
+    @property
+    def starts(self) -> int:
+        """All of them."""
+        return sum(tally.starts for tally in self.tallies())
+
     def at(self, generation: int) -> Tally:
         """The tally to count in; what comes late counts in the present."""
         if generation > self._generation:

@@ -22,6 +22,7 @@ from tracescope.ui.commands import Commands
 from tracescope.ui.config import Config, read_config
 from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import THEME, amount
+from tracescope.ui.process_feed import Monitor
 from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.help import HelpScreen
 from tracescope.ui.screens.refusal import RefusalScreen
@@ -30,23 +31,27 @@ from tracescope.ui.widgets.status import StatusLine, session_words
 from tracescope.ui.widgets.table import ProbeTable
 
 if TYPE_CHECKING:
+    from tracescope.attach.monitor import MonitorSession
     from tracescope.attach.session import Session
     from tracescope.catalog.store import Catalog
+    from tracescope.recording import Recording
     from tracescope.ui.screens.live import LiveScreen
+    from tracescope.ui.screens.processes import MonitorScreen
 
-__all__ = ("TraceScope", "run")
+__all__ = ("TICK", "TraceScope", "replay", "run")
 
-_TICK = 1 / 12
+TICK = 1 / 12
 """Seconds between two looks at the sessions' rings."""
 
 Report = Callable[[SourceReport], None]
 Ready = Callable[["Catalog"], None]
 Read = Callable[[Host, Report, Ready, Callable[[], bool]], object]
 Open = Callable[[Host, Sequence[EventFormat]], "Session"]
+OpenMonitor = Callable[[Host], "MonitorSession"]
 
 
 class TraceScope(App[int], inherit_bindings=False):
-    """The TUI. `read` and `open_session` are the doors to the sources and to the kernel."""
+    """The TUI. `read`, `open_session` and `open_monitor` are the doors to the sources and to the kernel."""
 
     TITLE = "TraceScope"
     CSS_PATH = "app.tcss"
@@ -62,12 +67,14 @@ class TraceScope(App[int], inherit_bindings=False):
         *,
         read: Read,
         open_session: Open,
+        open_monitor: OpenMonitor | None = None,
         config: Config | None = None,
         problem: TraceScopeError | None = None,
     ) -> None:
         super().__init__()
         self.config = config or Config()
         self.feed = Feed(self.config.live_rows)
+        self.monitor = Monitor(host, open_monitor or _open_monitor)
         self._host = host
         self._read = read
         self._open = open_session
@@ -76,9 +83,11 @@ class TraceScope(App[int], inherit_bindings=False):
         self._reports: dict[str, SourceReport] = {}
         self._browser = BrowserScreen(host)
         self._live: LiveScreen | None = None
+        self._processes: MonitorScreen | None = None
         self._waiting: Sequence[str] = ()
         """What is to be attached when the first catalog is there."""
         self._states: dict[Session, str] = {}
+        self._monitor_state = self.monitor.state
 
     def get_default_screen(self) -> BrowserScreen:
         """The browser is the lowest screen."""
@@ -91,7 +100,7 @@ class TraceScope(App[int], inherit_bindings=False):
         self.set_keymap(self.config.keys)
         if self._problem is not None:
             self.notify(str(self._problem), severity="warning", markup=False)
-        self.set_interval(_TICK, self._tick)
+        self.set_interval(TICK, self._tick)
         self.call_after_refresh(self._read_sources)
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
@@ -179,7 +188,19 @@ class TraceScope(App[int], inherit_bindings=False):
                 self._session_changed(session)
         if self._live in self.screen_stack and self._live is not None:
             self._live.update_events()
+        self._follow_monitor()
         self._show_status()
+
+    def _follow_monitor(self) -> None:
+        self.monitor.pull()
+        error, self.monitor.error = self.monitor.error, None
+        if error is not None:
+            self.push_screen(RefusalScreen(error))
+        if self.monitor.state != self._monitor_state:
+            self._monitor_state = self.monitor.state
+            self.screen.refresh_bindings()
+        if self._processes in self.screen_stack and self._processes is not None:
+            self._processes.update()
 
     def _session_changed(self, session: Session) -> None:
         """A session went on to its next state."""
@@ -203,6 +224,8 @@ class TraceScope(App[int], inherit_bindings=False):
             status = Content.assemble(
                 *session_words(self.feed), f"{amount(totals.events, 'event')} {self.feed.rates[-1]:,}/s"
             )
+        if self._monitor_state != "off":
+            status = Content.assemble((f"● processes {self._monitor_state}  ", "$text-success"), status)
         for screen in self.screen_stack:
             for line in screen.query(StatusLine):
                 line.show_session(status)
@@ -224,6 +247,18 @@ class TraceScope(App[int], inherit_bindings=False):
         while self.screen is not self._live:
             self.pop_screen()
 
+    def action_processes(self) -> None:
+        """Show the Processes screen, with the monitor running."""
+        if self._processes is None or self._processes not in self.screen_stack:
+            from tracescope.ui.screens.processes import MonitorScreen
+
+            self._processes = MonitorScreen(self._host, self.monitor)
+            self.push_screen(self._processes)
+        while self.screen is not self._processes:
+            self.pop_screen()
+        if self.monitor.state == "off":
+            self.run_worker(self.monitor.start, thread=True, group="sessions")
+
     def action_sources(self) -> None:
         """Show what each source gave."""
         self.push_screen(SourcesScreen(self._host, self._reports.values()))
@@ -236,6 +271,8 @@ class TraceScope(App[int], inherit_bindings=False):
         """A key that opens the screen that is open already is no key."""
         if action == "live":
             return self.screen is not self._live
+        if action == "processes":
+            return self.screen is not self._processes
         opens = {"sources": SourcesScreen, "help": HelpScreen}.get(action)
         return opens is None or not isinstance(self.screen, opens)
 
@@ -253,15 +290,35 @@ def _open_session(host: Host, formats: Sequence[EventFormat]) -> Session:
     return open_session(host, formats)
 
 
+def _open_monitor(host: Host) -> MonitorSession:
+    from tracescope.attach.monitor import open_monitor
+
+    return open_monitor(host)
+
+
 def run(host: Host) -> int:
     """Run the TUI until the user quits; the exit status. Sessions are detached however it ends."""
-    try:
-        config, problem = read_config(), None
-    except TraceScopeError as error:
-        config, problem = Config(), error
+    config, problem = _settings()
     app = TraceScope(host, read=_read_all, open_session=_open_session, config=config, problem=problem)
     try:
         app.run()
     finally:
         app.feed.stop()
+        app.monitor.close()
     return app.return_code or 0
+
+
+def replay(recording: Recording) -> int:
+    """Run the TUI on a recording; the exit status. Refused for one without processes."""
+    from tracescope.ui.replay import ReplayApp, replay_of
+
+    config, _ = _settings()
+    return ReplayApp(replay_of(recording), config).run() or 0
+
+
+def _settings() -> tuple[Config, TraceScopeError | None]:
+    """The settings, or the defaults and what is wrong."""
+    try:
+        return read_config(), None
+    except TraceScopeError as error:
+        return Config(), error

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-__all__ = ("APP", "BROWSER", "FILTER", "GROUPS", "LIVE", "ROWS", "TEXT", "TYPES")
+__all__ = (
+    "APP",
+    "ASK",
+    "BROWSER",
+    "CHOOSE",
+    "DIFF",
+    "FILTER",
+    "GROUPS",
+    "LIVE",
+    "MONITOR",
+    "PROCESSES",
+    "REPLAY",
+    "ROWS",
+    "TEXT",
+    "TYPES",
+)
 
 APP = [
     Binding("e,f5", "trace_execve", "Execve", id="app.execve", tooltip="Trace the four execve tracepoints"),
     Binding("l,f6", "live", "Live", id="app.live", tooltip="The events of what is attached"),
+    Binding("m,f8", "processes", "Processes", id="app.processes", tooltip="What starts, fails and dies here"),
     Binding("question_mark,f1", "help", "Help", id="app.help", key_display="?"),
     Binding("q,ctrl+q", "quit", "Quit", id="app.quit", tooltip="Detach everything and leave"),
     Binding("s,f7", "sources", "Sources", id="app.sources", tooltip="What each source gave, or why it gave nothing"),
@@ -22,6 +38,9 @@ BROWSER = [
     Binding("f", "toggle_facets", "Facets", id="browser.facets", tooltip="Show or hide the facets"),
     Binding("d", "toggle_detail", "Detail", id="browser.detail", tooltip="Show or hide the detail pane"),
     TYPES,
+    Binding("w,f9", "choose", "Which", id="browser.choose", tooltip="Which probe to take for a purpose, in words"),
+    Binding("c,f10", "compare", "Compare with a snapshot…", id="browser.compare", show=False),
+    Binding("f12", "snapshot", "Write a snapshot…", id="browser.snapshot", show=False),
     Binding("y", "copy", "Copy", id="browser.copy", show=False, tooltip="Copy the probe's full name"),
     Binding("escape", "back", "Back to the filter", id="browser.back", show=False),
 ]
@@ -54,6 +73,39 @@ LIVE = [
     Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line"),
     Binding("escape", "back", "Back", id="live.back", key_display="esc"),
 ]
+PROCESSES = [
+    Binding("v", "next_view", "View", id="processes.view", tooltip="Programs, live list, tree"),
+    *(Binding(str(at + 1), f"view({at})", "View", id=f"processes.view{at + 1}", show=False) for at in range(3)),
+    Binding("s", "sort", "Sort", id="processes.sort", tooltip="Sort by the next column; a click on a title, too"),
+    Binding("S", "reverse", "Reverse", id="processes.reverse", show=False, tooltip="Sort the other way round"),
+    Binding("slash", "filter", "Find", id="processes.filter", key_display="/"),
+    Binding("y", "copy", "Copy", id="processes.copy", tooltip="Copy the row's command, quoted for a shell"),
+    Binding("escape", "back", "Back", id="processes.back", key_display="esc", show=False),
+]
+MONITOR = [
+    Binding("w", "record", "Record", id="monitor.record", tooltip="Record into a new file, or end the recording"),
+    Binding("x", "switch", "Stop/start", id="monitor.switch", tooltip="Detach the process monitor, or attach it"),
+]
+REPLAY = [
+    Binding("space", "pause", "Pause", id="replay.pause", key_display="␣", tooltip="Hold the time, or let it go on"),
+    Binding("plus", "speed(2)", "Faster", id="replay.faster", key_display="+", tooltip="Twice as fast"),
+    Binding("minus", "speed(0.5)", "Slower", id="replay.slower", key_display="-", tooltip="Half as fast"),
+    Binding("left", "jump(-5)", "Back 5 s", id="replay.back", key_display="←", priority=True),
+    Binding("right", "jump(5)", "On 5 s", id="replay.on", key_display="→", priority=True),
+    Binding("home", "begin", "Begin", id="replay.begin", show=False, priority=True, tooltip="To the beginning"),
+    Binding("end", "end", "End", id="replay.end", show=False, priority=True, tooltip="To the end"),
+]
+CHOOSE = [
+    Binding("slash", "filter", "Find", id="choose.filter", key_display="/"),
+    Binding("escape", "close", "Close", id="choose.close", key_display="esc"),
+]
+DIFF = [
+    Binding("slash", "filter", "Find", id="diff.filter", key_display="/"),
+    Binding("escape", "close", "Close", id="diff.close", key_display="esc"),
+]
+ASK = [
+    Binding("escape", "close", "Cancel", id="ask.close", key_display="esc"),
+]
 TEXT = [
     Binding("escape", "close", "Close", id="text.close", key_display="esc"),
     Binding("y", "copy", "Copy", id="text.copy"),
@@ -64,6 +116,12 @@ GROUPS = {
     "Lists": ROWS,
     "Browser": BROWSER,
     "Live": LIVE,
+    "Which probe": CHOOSE,
+    "Compare": DIFF,
+    "Questions": ASK,
+    "Processes": PROCESSES,
+    "Processes of this host": MONITOR,
+    "Replay": REPLAY,
     "Other screens": TEXT,
 }
 """What the help screen shows, in its order."""

@@ -14,19 +14,25 @@ if TYPE_CHECKING:
     from tracescope.attach.session import Session
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
+    from tracescope.catalog.topics import Choice
     from tracescope.catalog.view import View
     from tracescope.errors import TraceScopeError
+    from tracescope.snapshot import SnapshotReport
 
 __all__ = (
     "AttachWanted",
     "CatalogReady",
+    "ChoicesReady",
     "DetachWanted",
     "DetailReady",
+    "DiffReady",
     "FacetsReady",
     "SessionFailed",
     "SessionOpened",
+    "SnapshotEnded",
     "SourceChanged",
     "ViewReady",
+    "WorkDone",
 )
 
 
@@ -74,10 +80,46 @@ class FacetsReady(Message):
 
 @dataclass
 class DetailReady(Message):
-    """What is known of the row that was selected."""
+    """What a catalog knows of the row that was selected."""
 
+    catalog: Catalog
     row: Row
     detail: Detail | TraceScopeError
+
+
+@dataclass
+class ChoicesReady(Message):
+    """The topics and probes that these words ask for."""
+
+    words: list[str]
+    choices: Sequence[Choice]
+
+
+@dataclass
+class DiffReady(Message):
+    """The lines of a diff, or why there are none."""
+
+    lines: Sequence[str] | TraceScopeError
+
+
+@dataclass
+class WorkDone(Message):
+    """How far a snapshot is, in files."""
+
+    path: str
+    done: int
+    total: int
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest progress matters."""
+        return isinstance(message, WorkDone)
+
+
+@dataclass
+class SnapshotEnded(Message):
+    """What was written, or why it was not."""
+
+    report: SnapshotReport | TraceScopeError
 
 
 @dataclass

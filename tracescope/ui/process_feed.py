@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
@@ -62,8 +62,6 @@ class Outcome(NamedTuple):
 
 class ProcessFeed:
     """Takes events and sums them up, no more often than is cheap."""
-
-    can_record: ClassVar[bool] = False
 
     def __init__(self, *, ncpus: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._ncpus = ncpus
@@ -128,8 +126,6 @@ class ProcessFeed:
 class Monitor(ProcessFeed):
     """The process monitor of this host. `start` blocks and belongs into a thread; all else is for the screen's."""
 
-    can_record = True
-
     def __init__(self, host: Host, open_monitor: Callable[[Host], MonitorSession]) -> None:
         super().__init__(ncpus=os.cpu_count())
         self.error: TraceScopeError | None = None
@@ -164,6 +160,8 @@ class Monitor(ProcessFeed):
         """Attach, and learn who was there before; what fails is in `error`."""
         from tracescope.attach.running import running_processes
 
+        if self._opening or self._session is not None:
+            return
         self._opening, self.error, self._running = True, None, None
         try:
             session = self._open(self._host)
@@ -184,7 +182,7 @@ class Monitor(ProcessFeed):
     def pull(self) -> None:
         """Take what the session has; follow it to its end."""
         session = self._session
-        if session is None:
+        if session is None or self._opening:
             return
         if self._running is not None:
             for one in self._running:
@@ -196,7 +194,7 @@ class Monitor(ProcessFeed):
         if over and not records:
             self.error = self.error or session.error
             self._past_lost, self._session = self.lost, None
-            self.record_no_more()
+            self.end_recording()
 
     def _take(self, session: MonitorSession, records: list[bytes]) -> None:
         for record in records:
@@ -213,7 +211,7 @@ class Monitor(ProcessFeed):
 
         self.recorder = Recorder(path, kind="exec", host=host_facts(self._host))
 
-    def record_no_more(self) -> Path | None:
+    def end_recording(self) -> Path | None:
         """End the recording; where it is, if there was one."""
         if self.recorder is None:
             return None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracescope.processes import Process, ProcessTable, ProgramSummary, argv_words, program_of
+from tracescope.processes import ExitEvent, Process, ProcessTable, ProgramSummary, argv_words, program_of
 from tracescope.ui.process_feed import Outcome
 
 __all__ = ("NO_FILTER", "ProcessFilter", "parse_filter")
@@ -137,9 +137,9 @@ def _value(key: str, value: str, resolve: Resolve) -> dict[str, int | bool] | No
 
 def _outcome_words(outcome: Outcome) -> str:
     event = outcome.event
-    if event.name == "exit":
+    if isinstance(event, ExitEvent):
         return _process_words(outcome.process) if outcome.process else event.comm or ""
-    return f"{event.filename} {event.comm} {argv_words(event)}"  # type: ignore[union-attr]
+    return f"{event.filename} {event.comm} {argv_words(event)}"
 
 
 def _process_words(process: Process) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -17,6 +19,7 @@ from tracescope.host import Host
 from tracescope.ui import keys
 from tracescope.ui.attachable import refusal
 from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady, FacetsReady, ViewReady
+from tracescope.ui.screens.ask import AskScreen
 from tracescope.ui.screens.detail import DetailScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.detail import DetailPane
@@ -75,6 +78,7 @@ class BrowserScreen(Screen[None]):
     def show_catalog(self, catalog: Catalog) -> None:
         """Take a fuller catalog; filter and cursor stay."""
         self._catalog = catalog
+        self.refresh_bindings()
         self._filter()
 
     @on(Input.Changed)
@@ -129,12 +133,13 @@ class BrowserScreen(Screen[None]):
 
     @on(RowList.Moved, "ProbeTable")
     def _select(self) -> None:
-        row = self.table.selected
+        row, view = self.table.selected, self.table.view
         if row is None:
             self._detail = None
             self.query_one(DetailPane).show(None)
-        elif self._catalog is not None:
-            self._describe(self._catalog, row)
+        elif view is not None:
+            # A row's entry is a place in its own catalog: not in the fuller one that may have come since.
+            self._describe(view.catalog, row)
 
     @work(thread=True, exclusive=True, group="detail")
     def _describe(self, catalog: Catalog, row: Row) -> None:
@@ -144,12 +149,18 @@ class BrowserScreen(Screen[None]):
             detail: Detail | TraceScopeError = describe(catalog, row)
         except TraceScopeError as error:
             detail = error
-        self.post_message(DetailReady(row, detail))
+        self.post_message(DetailReady(catalog, row, detail))
 
     @on(DetailReady)
     def _show_detail(self, event: DetailReady) -> None:
-        selected = self.table.selected
-        if selected is not None and selected.key == event.row.key:
+        selected, view = self.table.selected, self.table.view
+        # What an older catalog knows may come after what the newer one does.
+        if (
+            selected is not None
+            and selected.key == event.row.key
+            and view is not None
+            and view.catalog is event.catalog
+        ):
             self._detail = (event.row, event.detail)
             self.query_one(DetailPane).show(event.detail)
 
@@ -161,6 +172,8 @@ class BrowserScreen(Screen[None]):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that act on a row need one; the filter key goes where the focus is not."""
+        if action in ("choose", "compare"):
+            return self._catalog is not None
         if action in ("attach", "copy", "types"):
             return self.is_mounted and self.table.row_count > 0 and not self._typing
         if action == "filter":
@@ -202,6 +215,38 @@ class BrowserScreen(Screen[None]):
         """Show or hide the detail pane."""
         pane = self.query_one(DetailPane)
         pane.display = not pane.display
+
+    def action_choose(self) -> None:
+        """Ask which probe to take; come back with the cursor on it."""
+        from tracescope.ui.screens.choose import ChooseScreen
+
+        if self._catalog is not None:
+            self.app.push_screen(ChooseScreen(self._catalog), self._show_probe)
+
+    def _show_probe(self, probe: str | None) -> None:
+        if probe:
+            self.input.value = probe
+            self.table.focus()
+
+    def action_compare(self) -> None:
+        """Ask for a snapshot, and show what differs."""
+        self.app.push_screen(AskScreen("Compare with which snapshot (a zip or a folder)?"), self._compare)
+
+    def _compare(self, path: str | None) -> None:
+        from tracescope.ui.screens.diff import DiffScreen
+
+        if path and self._catalog is not None:
+            self.app.push_screen(DiffScreen(Path(os.path.expanduser(path)), self._catalog, self._host.label))
+
+    def action_snapshot(self) -> None:
+        """Ask for a file, and write what this host shows into it."""
+        self.app.push_screen(AskScreen("Write the snapshot to which new file?", "snapshot.zip"), self._write_snapshot)
+
+    def _write_snapshot(self, file: str | None) -> None:
+        from tracescope.ui.screens.snapshot import SnapshotScreen
+
+        if file:
+            self.app.push_screen(SnapshotScreen(self._host, Path(os.path.expanduser(file))))
 
     def action_types(self) -> None:
         """Open the types of the selected probe's arguments."""

@@ -46,7 +46,7 @@ def types_screen(catalog: Catalog, row: Row) -> Screen[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a line of the tree stands for: how bpftrace writes it (empty where it cannot), and what its members follow."""
+    """What a line stands for: how bpftrace writes it (empty where it cannot), and what its members follow."""
 
     type_id: int | None
     path: str
@@ -102,11 +102,12 @@ class StructScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """The arguments are the first level."""
-        root = self.query_one(Tree).root
+        tree: Tree[_Place] = self.query_one(Tree)
         for argument in self._arguments:
             line = Text.assemble((f"{argument.register:<6} ", "dim"), *_declared(argument.type, argument.name))
-            self._add(root, line, _argument_place(argument))
-        root.expand()
+            self._add(tree.root, line, _argument_place(argument))
+        tree.root.expand()
+        self.call_after_refresh(tree.move_cursor_to_line, 0)
 
     def _add(self, parent: TreeNode[_Place], line: Text, place: _Place) -> None:
         parent.add(line, place, allow_expand=self._layout(place) is not None)

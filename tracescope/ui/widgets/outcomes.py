@@ -18,8 +18,6 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("OutcomeList", "clock_words", "outcome_command")
 
-_SHORT_LIVED_NS = 1_000_000_000
-
 
 class _Column(NamedTuple):
     title: str
@@ -110,7 +108,7 @@ class OutcomeList(RowList):
         failed = outcome.walk is not None and not outcome.walk.found
         styles = {"result": _result_style(outcome), "comm": "rows--typed"}
         life = outcome.life_ns
-        styles["life"] = "rows--unstable" if life is not None and life < _SHORT_LIVED_NS else ""
+        styles["life"] = "rows--unstable" if life is not None and life < self._feed.table.short_lived_ns else ""
         texts = _texts(outcome)
         room = width
         for column in _COLUMNS:

@@ -14,8 +14,6 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("ProgramTable",)
 
-_SHORT_LIVED_NS = 1_000_000_000
-
 
 class _Column(NamedTuple):
     title: str
@@ -71,8 +69,9 @@ class ProgramTable(RowList):
 
     empty_text = "no program has started yet"
 
-    def __init__(self) -> None:
+    def __init__(self, short_lived_ns: int) -> None:
         super().__init__()
+        self._short_lived_ns = short_lived_ns
         self.sorted_by = "CPU"
         self.descending = True
         self._rows: list[ProgramSummary] = []
@@ -131,7 +130,7 @@ class ProgramTable(RowList):
         """One program."""
         row = self._rows[index]
         loop = row.program in self._loops
-        short = row.median_life_ns is not None and row.median_life_ns < _SHORT_LIVED_NS
+        short = row.median_life_ns is not None and row.median_life_ns < self._short_lived_ns
         yield "↻ " if loop else " " * _MARK, "rows--bad"
         styles = {"failed": "rows--bad" if row.failures else "", "parent": "rows--dim"}
         styles["program"] = "rows--bad" if loop else ""

@@ -1,0 +1,109 @@
+"""What the whole inventory of a host costs: cold, from the cache, its memory, and a keystroke. Run: python benchmarks/catalog.py [SNAPSHOT…].
+
+Each reading is a process of its own, as a user starts it; times are medians of 5 and include Python's start. Without arguments: this
+host and the recorded ones.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median, quantiles
+
+from tracescope.catalog.read import ALL_SOURCES, read_all, read_sources
+from tracescope.catalog.store import Catalog
+from tracescope.host import open_host
+
+RUNS = 5
+HOSTS = Path(__file__).parents[1] / "tests" / "fixtures" / "hosts"
+READ = "import sys; from benchmarks.catalog import read; read(*sys.argv[1:])"
+
+TYPED = (
+    "tcp_set_state",
+    "sys_enter_execve",
+    "vfs read",
+    "kprobe:vfs_read*",
+    "fentry:vmlinux:tcp_v4",
+    "tracepoint:sched:*switch",
+    "*execve*",
+    "kind:tracepoint group:sched",
+    "module:ext4 read",
+    "verdict:yes tcp",
+    "type:T open",
+    "arg:sock tcp",
+    "-pfx do_sys",
+)
+"""Queries that are typed letter by letter; each letter is one view, narrowed from the one before."""
+
+
+def read(*where: str) -> None:
+    """One reading of everything, in a process of its own: prints its peak memory in MB."""
+    read_sources(open_host(*where), ALL_SOURCES)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def timed_process(where: list[str], cache: str) -> tuple[float, float]:
+    """Seconds from the start of Python to its end, and peak MB."""
+    environment = {"XDG_CACHE_HOME": cache, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(Path(__file__).parents[1])}
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", READ, *where], env=environment, capture_output=True, text=True, check=True)
+    return time.perf_counter() - start, float(done.stdout)
+
+
+def readings(where: list[str]) -> None:
+    """Cold (an empty cache each time) and from the cache."""
+    with tempfile.TemporaryDirectory() as kept:
+        timed_process(where, kept)  # compiles the modules, fills the cache
+        warm = [timed_process(where, kept) for _ in range(RUNS)]
+    cold = []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as empty:
+            cold.append(timed_process(where, empty))
+    for name, runs in (("cold", cold), ("from the cache", warm)):
+        seconds, megabytes = zip(*runs, strict=True)
+        print(f"  {name:18}{median(seconds):7.2f} s {median(megabytes):7.0f} MB")
+
+
+def stages(where: list[str]) -> Catalog:
+    """When the TUI's worker, without a cache, hands over each stage; the process is warm."""
+    start = time.perf_counter()
+    times: list[float] = []
+    catalog = read_all(open_host(*where), lambda _: None, lambda _: times.append(time.perf_counter() - start))
+    print(f"  {'catalogs after':18}{', '.join(f'{seconds:.2f}' for seconds in times)} s")
+    return catalog
+
+
+def keystrokes(catalog: Catalog) -> None:
+    """Milliseconds a view and its facets take, over every letter of TYPED."""
+    views, facets = [], []
+    for query in TYPED:
+        view = None
+        for end in range(1, len(query) + 1):
+            start = time.perf_counter()
+            view = catalog.view(query[:end], view)
+            between = time.perf_counter()
+            view.facets()
+            views.append((between - start) * 1000)
+            facets.append((time.perf_counter() - between) * 1000)
+    print(f"  {len(catalog):,} names, {len(views)} keystrokes")
+    for name, times in (("view", views), ("facets", facets)):
+        cuts = quantiles(times, n=100)
+        print(f"  {name:18}p50 {median(times):6.2f}  p90 {cuts[89]:6.2f}  p99 {cuts[98]:6.2f}  max {max(times):6.2f} ms")
+
+
+def main() -> None:
+    """Measure each host."""
+    snapshots = sys.argv[1:] or ["", *map(str, sorted(HOSTS.glob("*.zip")))]
+    for snapshot in snapshots:
+        where = [snapshot] if snapshot else []
+        print(Path(snapshot).name or "this host")
+        readings(where)
+        keystrokes(stages(where))
+
+
+if __name__ == "__main__":
+    main()
