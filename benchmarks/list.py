@@ -1,7 +1,7 @@
 """`tracescope list -v` beside `bpftrace -lv`, in turn, on this host. Run as root: python benchmarks/list.py [PATTERN].
 
-Each is started anew; the first pair is not counted (it fills the cache and compiles the modules). Prints medians and their ratio, of the
-time that passed and of the processor's time, which other jobs on the machine disturb less.
+Each is started anew; the first pair is not counted (it fills the cache and compiles the modules). Prints medians and
+their ratio, of the time that passed and of the processor's time, which other jobs on the machine disturb less.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
 def main() -> None:
     """Measure both in turn."""
     pattern = sys.argv[1] if len(sys.argv) > 1 else "tracepoint:*"
-    commands = {"tracescope": [sys.executable, "-c", MAIN, "list", "-v", pattern], "bpftrace": ["bpftrace", "-lv", pattern]}
+    commands = {
+        "tracescope": [sys.executable, "-c", MAIN, "list", "-v", pattern],
+        "bpftrace": ["bpftrace", "-lv", pattern],
+    }
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as kept:
         environment = {**os.environ, "XDG_CACHE_HOME": kept, "PYTHONPATH": str(Path(__file__).parents[1])}

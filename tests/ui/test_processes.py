@@ -10,7 +10,7 @@ from process_events import end, fail, fork, run
 from ui.fakes import MemoryHost, make_app, screen_text, settle, tick, type_text
 
 from tracescope.attach.session import Counts, ProbeCount, SessionState
-from tracescope.errors import AttachError
+from tracescope.errors import AttachError, Refused
 from tracescope.ui import process_feed
 from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.process import CommandScreen
@@ -58,6 +58,10 @@ class FakeMonitor:
 
     def stop(self):
         self.state = SessionState.ENDED
+
+
+def refuse(_event):
+    raise Refused("the recording cannot be written", "no space left on device")
 
 
 class StillMonitor(process_feed.Monitor):
@@ -387,6 +391,23 @@ async def test_events_are_recorded_until_the_key_is_pressed_again(tmp_path, monk
         assert any(str(path) in note.message for note in app._notifications)
 
 
+async def test_a_full_disk_ends_the_recording_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app, sessions = monitored()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await processes(pilot, sessions)
+        await pilot.press("w")
+        monkeypatch.setattr(app.monitor.recorder, "write", refuse)
+        sessions[0].put(run(0, 7, "/bin/x"))
+        await tick(pilot)
+        assert isinstance(app.screen, RefusalScreen)
+        assert "no space" in screen_text(app)
+        await pilot.press("escape")
+        sessions[0].put(run(1, 8, "/bin/x"))
+        await tick(pilot)
+        assert "2 events" in screen_text(app)
+
+
 async def test_quitting_detaches_and_ends_the_recording(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app, sessions = monitored()
@@ -418,6 +439,7 @@ async def test_a_snapshot_is_refused():
     from tracescope.attach.monitor import open_monitor
 
     app, _ = make_app(MemoryHost(live=False), open_monitor=open_monitor)
+    app._read = lambda *_: None
     async with app.run_test(size=(80, 24)) as pilot:
         await processes(pilot, [])
         assert isinstance(app.screen, RefusalScreen)

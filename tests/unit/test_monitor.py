@@ -15,7 +15,7 @@ from tracescope.attach.events import Clock
 from tracescope.attach.monitor_decode import decode_record
 from tracescope.attach.monitor_plan import MonitorPlan, monitor_plan, offsets
 from tracescope.attach.monitor_program import ENDED, FAILED, HEAD, STARTED, Flag, Kind, monitor_text
-from tracescope.attach.plan import Cgroup, Filters
+from tracescope.attach.plan import NO_FILTERS, Cgroup, Filters
 from tracescope.attach.program_exec import ExecFlag
 from tracescope.attach.running import parse_stat
 from tracescope.cli.process_tree import tree_lines
@@ -62,13 +62,13 @@ class Types:
 
 
 def made(
-    filters: Filters = Filters(), *, strict: bool = False, failed_only: bool = False, **formats: object
+    filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False, **formats: object
 ) -> MonitorPlan:
     return monitor_plan(Types(), FORMATS | formats, filters, strict=strict, failed_only=failed_only)  # type: ignore[arg-type]
 
 
 def defines(plan: MonitorPlan) -> dict[str, str]:
-    return dict(re.findall(r"^#define (\w+) (\S+)$", monitor_text(plan), re.MULTILINE))
+    return dict(re.findall(r"^#define (\w+) (\S+)", monitor_text(plan), re.MULTILINE))
 
 
 # The plan and the text

@@ -1,8 +1,8 @@
 """What was parsed, kept between two starts: one file a key under $XDG_CACHE_HOME/tracescope (default ~/.cache).
 
-A file is a magic, a CRC-32 of the rest, and by `marshal` the key and plain builtins. That module runs nothing it reads, but wrong
-bytes may crash it. So it sees only what this user wrote (folder and file are ours and closed to all others, links are not
-followed) and what the checksum fits; anything else is thrown away.
+A file is a magic, a CRC-32 of the rest, and by `marshal` the key and plain builtins. `marshal` runs nothing that it
+reads, but wrong bytes may crash it. So it sees only what this user wrote (the folder and the file are ours and closed
+to all others, links are not followed) and what fits the checksum; anything else is thrown away.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
-__all__ = ("OFF", "load", "save")
+__all__ = ("OFF", "load", "save", "seal")
 
 OFF: Final = "TRACESCOPE_CACHE"
 """The environment variable that switches the cache off: `TRACESCOPE_CACHE=off`."""
@@ -28,6 +28,17 @@ _KEPT = 12
 _MAX_BYTES = 256 << 20
 _STALE = 3600
 """Seconds after which an unfinished file is nobody's."""
+
+
+def seal(*parts: bytes) -> str:
+    """The digest of these bytes: a key, or what tells whether they are the same as before."""
+    # OpenSSL takes milliseconds to load: only who seals pays.
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=32)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def load(key: str, kind: str = "catalog") -> object | None:
@@ -49,8 +60,8 @@ def load(key: str, kind: str = "catalog") -> object | None:
         os.close(folder)
 
 
-def save(key: str, plain: object, kind: str = "catalog") -> bool:
-    """Keep builtins under this key and kind, in place of what was there; False when that cannot be done, which is no error."""
+def save(key: str, plain: Any, kind: str = "catalog") -> bool:
+    """Keep builtins under this key and kind, in place of what was there; False when that cannot be done."""
     folder = _open_folder(create=True)
     if folder is None:
         return False
@@ -72,8 +83,8 @@ def _name(key: str, kind: str) -> str:
 
 
 def _is_whole(data: bytes) -> bool:
-    checksum = data[len(_MAGIC) : _HEADER]
-    return data.startswith(_MAGIC) and checksum == crc32(memoryview(data)[_HEADER:]).to_bytes(4, "big") and len(data) > _HEADER
+    payload = memoryview(data)[_HEADER:]
+    return len(payload) > 0 and data[:_HEADER] == _MAGIC + crc32(payload).to_bytes(4, "big")
 
 
 def _is_ours(status: os.stat_result) -> bool:

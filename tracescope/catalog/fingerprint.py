@@ -1,7 +1,8 @@
 """What tells that a host would give the same answers again: the key of `catalog.cache`.
 
-Everything here is cheap to look at (well under 10 ms): the boot, the loaded modules with their build ids, the reader's rights, the run-time
-events, which source can be opened, the tools' files; for a snapshot the zip's inode. kallsyms is read and compared whole.
+Everything here is cheap to look at (a few ms): the boot, the loaded modules with their build ids, the reader's rights,
+the events that users made, which source can be opened, the tools' files; for a snapshot the zip's inode. What kallsyms
+says is compared by itself, in `catalog.packed`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Facts = Iterable[object]
 
 
 def fingerprint(host: Host, sources: Collection[str]) -> str | None:
-    """The key of what these sources of this host give now; None where nothing is kept (cache off, a folder snapshot)."""
+    """The key of what these sources of this host give now; None where nothing is kept (cache off, a folder)."""
     if os.environ.get(OFF) == "off":
         return None
     of_host = _live(host, sources) if host.live else _zip(host.label)
@@ -144,7 +145,7 @@ def _btf(host: Host) -> Iterator[object]:
 
 
 def _tool(name: str) -> Callable[[Host], Iterator[object]]:
-    def facts(host: Host) -> Iterator[object]:
+    def facts(_: Host) -> Iterator[object]:
         """The program and its folder: Debian's `perf` is a script that starts another one beside it."""
         paths = (os.path.join(folder, name) for folder in os.get_exec_path())
         path = next(filter(os.path.isfile, paths), None)

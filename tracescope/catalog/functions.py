@@ -1,4 +1,4 @@
-"""Functions and other symbols: kallsyms joined with ftrace's list, the kprobe blacklist, BTF and bpftrace's listing by name.
+"""Functions and other symbols: kallsyms joined by name with ftrace's list, the blacklist, BTF and bpftrace's listing.
 
 Whole columns at a time: 122,000 rows are joined in about a tenth of a second, again after each source that arrives.
 """
@@ -177,7 +177,7 @@ class _Known:
 
 @dataclass(slots=True)
 class Joined:
-    """Rows of the symbol table that are functions, the other rows, texts and facts by row, and functions without a row."""
+    """Rows of the symbol table that are functions, and the others; texts and facts by row; functions without a row."""
 
     functions: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)

@@ -26,7 +26,7 @@ class Gathered:
     """Without what the kernel generated at run time."""
     generated: SymbolTable | None = None
     """These rows; see `catalog.generated`."""
-    symbols_seal: bytes = b""
+    symbols_seal: str = ""
     """The digest of the bytes that `symbols` came from."""
     symbol_facts: SymbolFacts | None = None
     """Of `symbols`, computed once."""

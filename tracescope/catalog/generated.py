@@ -15,7 +15,7 @@ from tracescope.errors import TraceScopeError
 from tracescope.sources.kallsyms import SymbolTable, parse_kallsyms
 from tracescope.sources.nm import TEXT_LETTERS
 
-__all__ = ("GENERATED", "add_generated", "extended", "seal", "split")
+__all__ = ("GENERATED", "add_generated", "extended", "split")
 
 GENERATED = frozenset(("bpf", "__builtin__ftrace", "__builtin__kprobes"))
 """The modules under which kallsyms shows such code."""
@@ -35,14 +35,6 @@ def split(data: bytes) -> tuple[bytes, SymbolTable]:
     return data, SymbolTable()
 
 
-def seal(stays: bytes) -> bytes:
-    """What tells whether these bytes of kallsyms are the same as before."""
-    # OpenSSL takes milliseconds to load: who needs no symbols does not pay.
-    from hashlib import blake2b
-
-    return blake2b(stays, digest_size=32).digest()
-
-
 def extended(symbols: SymbolTable, generated: SymbolTable) -> SymbolTable:
     """One table, with the generated rows behind the others."""
     if not len(generated):
@@ -60,7 +52,7 @@ def extended(symbols: SymbolTable, generated: SymbolTable) -> SymbolTable:
 
 
 def add_generated(catalog: Catalog, first: int) -> None:
-    """Append the rows of the symbol table from `first` on: two sections, functions once a module and the others; or none."""
+    """Append the rows of the symbol table from `first` on: functions once a module, then the others."""
     symbols = catalog.knowledge.symbols
     if symbols is None or first == len(symbols):
         return

@@ -1,4 +1,4 @@
-"""A catalog as plain builtins, and back: what `catalog.cache` keeps. Columns go as bytes and joined text, shared fields once.
+"""A catalog as plain builtins, and back: what `catalog.cache` keeps. Columns go as bytes and joined text.
 
 BTF is not in it: the bytes are at hand, and few questions need them. Nor are generated symbols (`catalog.generated`).
 """
@@ -12,6 +12,7 @@ from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from tracescope.catalog.cache import seal
 from tracescope.catalog.facts import HostFacts
 from tracescope.catalog.store import Catalog, Knowledge, Section
 from tracescope.errors import TraceScopeError
@@ -97,7 +98,7 @@ def unpack(plain: Plain, host: Host) -> Catalog | None:
 
 def _symbols_now(plain: Plain, host: Host) -> SymbolTable | None:
     """The kept symbols and the generated ones of now, if nothing but these changed."""
-    from tracescope.catalog.generated import extended, seal, split
+    from tracescope.catalog.generated import extended, split
     from tracescope.sources import kallsyms
 
     try:

@@ -189,12 +189,12 @@ def _tracefs(host: Host, gathered: Gathered) -> Progress:
 
 def _kallsyms(host: Host, gathered: Gathered) -> Progress:
     from tracescope.catalog.functions import SymbolFacts
-    from tracescope.catalog.generated import seal, split
+    from tracescope.catalog.generated import split
     from tracescope.sources import kallsyms
 
     stays, gathered.generated = split(host.read(kallsyms.PATH))
     gathered.symbols = kallsyms.parse_kallsyms(stays)
-    gathered.symbols_seal = seal(stays)
+    gathered.symbols_seal = cache.seal(stays)
     gathered.symbol_facts = SymbolFacts(gathered.symbols)
     # register_kprobe() is in every kernel that has kprobes, and in no other; count_symbols() came with the check
     # for names that are not unique (kernel/trace/trace_kprobe.c, commit b022f0c7e404).

@@ -85,7 +85,7 @@ def _matching(catalog: Catalog, term: Term, hits: Sequence[int]) -> Sequence[int
 
 
 def _grouped(catalog: Catalog, term: Term, hits: Sequence[int]) -> Iterator[int]:
-    """Entries of the groups, or functions and symbols of the modules, that a filter names: whole names, commas, globs."""
+    """Entries of the groups, or functions and symbols of the modules, that a filter names: whole names or globs."""
     tests = [re.compile(fnmatch.translate(part)).match for part in term.text.split(",") if part]
     found = in_groups(catalog, lambda name: any(test(name) for test in tests), hits)
     for section in catalog.sections:

@@ -1,7 +1,7 @@
 """The columnar store: one entry a name, one row a probe.
 
-An entry is an event or a symbol. Entries of one section give the same kinds of rows: a function's name is stored and searched
-once and gives a fentry, a fexit, a kprobe, a kretprobe and a symbol row.
+An entry is an event or a symbol. Entries of one section give the same kinds of rows: a function's name is stored and
+searched once and gives a fentry, a fexit, a kprobe, a kretprobe and a symbol row.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Catalog:
         self.knowledge = knowledge
         self.names: list[str] = []
         self.texts: list[str] = []
-        """Lower-case `group:name` of each entry (functions of the core kernel: the name): what words are searched in."""
+        """Lower-case `group:name` of each entry (of the core kernel's: the name): what words are searched in."""
         self.facts = array("I")
         self.symbol_rows = array("i")
         self.group_codes = array("H")
@@ -132,7 +132,9 @@ class Catalog:
         """The sections whose entries are functions."""
         return [section for section in self.sections if ProbeKind.KPROBE in section.kinds]
 
-    def add_symbols(self, kinds: Sequence[str], rows: Sequence[int], texts: Sequence[str], facts: Sequence[int]) -> None:
+    def add_symbols(
+        self, kinds: Sequence[str], rows: Sequence[int], texts: Sequence[str], facts: Sequence[int]
+    ) -> None:
         """Append rows of the symbol table, sorted by name; `texts` and `facts` have one item a row of the table."""
         symbols, start = self.knowledge.symbols, len(self.names)
         if symbols is None:
@@ -225,7 +227,9 @@ class Catalog:
         """The entries of a section with this name and group (None: any group)."""
         if section.by_group:
             group = group or ""
-            at = bisect_left(range(section.start, section.end), (group, name), key=lambda e: (self.group(e), self.names[e]))
+            at = bisect_left(
+                range(section.start, section.end), (group, name), key=lambda e: (self.group(e), self.names[e])
+            )
         else:
             at = bisect_left(self.names, name, section.start, section.end) - section.start
         for entry in range(section.start + at, section.end):

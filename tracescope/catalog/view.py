@@ -1,6 +1,7 @@
 """A view: the rows of a catalog that a query selects, without one object a row.
 
-The entries that match are found once (narrowing the previous view's while the user types); each kind's rows are a slice of them.
+The entries that match are found once (narrowing the previous view's while the user types); each kind's rows are a
+slice of them.
 """
 
 from __future__ import annotations
@@ -141,10 +142,9 @@ def _of_name(catalog: Catalog, term: Term, kind: str, entries: Sequence[int]) ->
     if rest in ("", "*"):
         return () if term.exclude else entries
     if not (term.is_glob or term.exclude):
-        group, colon, name = rest.rpartition(":")
-        if kind in FENTRY_KINDS and not (colon and name):
+        if kind in FENTRY_KINDS and ":" not in rest[:-1]:
             return in_groups(catalog, lambda module: f"{module}:".startswith(rest), entries)
-        entries = begins(catalog, name, entries)
+        entries = begins(catalog, rest.rpartition(":")[2], entries)
     test = matcher(Term(term.text))
     prefix = f"{SYMBOL}:" if kind == SYMBOL else ""
     return [e for e in entries if test(prefix + catalog.probe(kind, e).lower()) is not term.exclude]
@@ -158,7 +158,9 @@ def _of_verdict(catalog: Catalog, term: Term, segments: list[Segment]) -> list[S
     for kind, entries in segments:
         host = catalog.knowledge.host
         good = frozenset(
-            facts for facts in catalog.different_facts if (verdict(kind, facts, host).answer in answers) is not term.exclude
+            facts
+            for facts in catalog.different_facts
+            if (verdict(kind, facts, host).answer in answers) is not term.exclude
         )
         key = (id(entries), good)
         if key not in known:
@@ -174,7 +176,7 @@ def _ranked(catalog: Catalog, query: Query, entries: Sequence[int]) -> Sequence[
     if not word or len(entries) > _RANK_AT_MOST:
         return entries
     names, facts = catalog.names, catalog.facts
-    exact, begins, others, padding = [], [], [], []
+    exact, first, others, padding = [list[int]() for _ in range(4)]
     for entry in entries:
         name = names[entry].lower()
         if name == word:
@@ -182,5 +184,5 @@ def _ranked(catalog: Catalog, query: Query, entries: Sequence[int]) -> Sequence[
         elif facts[entry] & _PADDING:
             padding.append(entry)
         else:
-            (begins if name.startswith(word) else others).append(entry)
-    return [*exact, *begins, *others, *padding]
+            (first if name.startswith(word) else others).append(entry)
+    return [*exact, *first, *others, *padding]

@@ -10,12 +10,14 @@ from tracescope.printable import printable
 
 __all__ = ("complain", "note", "print_json", "print_text")
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
 
 def print_json(row: Mapping[str, object]) -> None:
     """One object on one line. ASCII only, so that bytes kept by surrogateescape survive any terminal and any pipe."""
     import json
 
-    sys.stdout.write(json.dumps(row, separators=(",", ":")) + "\n")
+    sys.stdout.write(_ENCODER.encode(row) + "\n")
 
 
 def print_text(*lines: str) -> None:

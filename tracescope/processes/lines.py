@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from datetime import datetime
+from functools import lru_cache
 
 from tracescope.printable import printable
 from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ProcessEvent
@@ -16,10 +17,15 @@ _UNREADABLE = "(unreadable)"
 
 def event_line(event: ProcessEvent) -> str:
     """Time, pid, parent, command name, what happened; safe for a terminal, times in this machine's zone."""
-    moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6).strftime("%H:%M:%S.%f")  # noqa: DTZ006 - local
+    seconds, rest = divmod(event.time_ns // 1000, 1_000_000)
     ppid = "-" if event.ppid is None else event.ppid
-    where = f"{moment} {event.pid:7} {ppid:>7} {printable(event.comm or '-'):15}"
+    where = f"{_second(seconds)}.{rest:06} {event.pid:7} {ppid:>7} {printable(event.comm or '-'):15}"
     return f"{where} {event.name:11} {printable(_words(event))}".rstrip()
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")  # noqa: DTZ006 - local
 
 
 def argv_words(event: ExecEvent | ExecFailed) -> str:

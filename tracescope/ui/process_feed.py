@@ -197,13 +197,17 @@ class Monitor(ProcessFeed):
             self.end_recording()
 
     def _take(self, session: MonitorSession, records: list[bytes]) -> None:
-        for record in records:
-            event = session.decode(record)
+        made = [session.decode(record) for record in records]
+        for event in made:
             self.add(event)
-            if self.recorder is not None:
+        if self.recorder is None:
+            return
+        try:
+            for event in made:
                 self.recorder.write(event.to_json())
-        if self.recorder is not None:
             self.recorder.pulse(self.lost)
+        except TraceScopeError as error:
+            self.error, self.recorder = error, None
 
     def record(self, path: Path) -> None:
         """Write all further events into a new file; Refused when it cannot be made."""
@@ -216,7 +220,10 @@ class Monitor(ProcessFeed):
         if self.recorder is None:
             return None
         recorder, self.recorder = self.recorder, None
-        recorder.close(self.lost)
+        try:
+            recorder.close(self.lost)
+        except TraceScopeError as error:
+            self.error = error
         return recorder.path
 
     def close(self) -> None:
