@@ -82,7 +82,8 @@ def run_traced(tool: list[str], output: Path, storm: str, starts: int, program: 
 
 def main() -> None:
     """Print one line a tool: medians, and ratios to the storm without a tracer in the same round."""
-    starts, rounds = (int(word) for word in [*sys.argv[1:3], "8000", "5"][:2]) if len(sys.argv) < 3 else map(int, sys.argv[1:3])
+    given = [int(word) for word in sys.argv[1:3]]
+    starts, rounds = [*given, *(8000, 5)[len(given) :]]
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

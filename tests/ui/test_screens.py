@@ -20,6 +20,7 @@ from tracescope.ui import keys
 from tracescope.ui.app import TraceScope
 from tracescope.ui.config import Config, parse_config, read_config
 from tracescope.ui.look import STATE_STYLE
+from tracescope.ui.widgets.filter import FilterInput
 
 GOLDEN = Path(__file__).parent / "golden"
 HOSTS = Path(__file__).parent.parent / "fixtures" / "hosts"
@@ -107,7 +108,9 @@ async def walk(pilot: Pilot, go: list[str]) -> list[str]:
             idle.append(binding.key)
         while len(app.screen_stack) > 1:
             app.pop_screen()
-        await pilot.press(*go)
+        await settle(pilot)
+        # In the filter line a `/` would be typed.
+        await pilot.press(*(go[1:] if isinstance(app.focused, FilterInput) else go))
         await settle(pilot)
         await tick(pilot)
     return idle

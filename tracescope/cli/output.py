@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from tracescope.errors import TraceScopeError
 from tracescope.printable import printable
 
 __all__ = ("complain", "note", "print_json", "print_text")
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+@cache
+def _encoder() -> Callable[[Mapping[str, object]], str]:
+    """Made once, and only for JSON: dumps() with separators makes one for each row."""
+    import json
+
+    return json.JSONEncoder(separators=(",", ":")).encode
 
 
 def print_json(row: Mapping[str, object]) -> None:
     """One object on one line. ASCII only, so that bytes kept by surrogateescape survive any terminal and any pipe."""
-    import json
-
-    sys.stdout.write(_ENCODER.encode(row) + "\n")
+    sys.stdout.write(_encoder()(row) + "\n")
 
 
 def print_text(*lines: str) -> None:
