@@ -65,6 +65,8 @@ class Counts:
     lost: int
     dropped: int
     per_probe: tuple[ProbeCount, ...]
+    waiting: int = 0
+    """Records that nobody has taken yet."""
 
 
 class RingSession(ABC, Generic[EventT]):
@@ -130,7 +132,7 @@ class RingSession(ABC, Generic[EventT]):
         # With a filter nobody knows whether a skipped event was wanted.
         missed = 0 if self._filtered else sum(count.missed for count in per_probe)
         lost = sum(count.lost for count in per_probe) + missed
-        return Counts(sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe)
+        return Counts(sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe, len(self._backlog))
 
     def stop(self) -> None:
         """Detach, read what is left, and wait for the end; may be called again, from any other thread."""

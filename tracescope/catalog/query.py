@@ -54,8 +54,8 @@ class Query:
 def _implies(mine: Term, theirs: Term) -> bool:
     if mine == theirs:
         return True
-    plain = not (mine.key or theirs.key or mine.exclude or theirs.exclude or mine.is_glob or theirs.is_glob)
-    return plain and theirs.text in mine.text
+    plain = not (mine.exclude or theirs.exclude or mine.is_glob or theirs.is_glob)
+    return plain and mine.key == theirs.key and mine.key in ("", "probe") and theirs.text in mine.text
 
 
 def parse_query(text: str) -> Query:

@@ -22,6 +22,8 @@ from tracescope.host import open_host
 if TYPE_CHECKING:
     from tracescope.attach.events import Event
     from tracescope.attach.session import Session
+    from tracescope.host import Host
+    from tracescope.recording import Recorder
 
 __all__ = ("add_arguments", "run")
 
@@ -34,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser)
     add_limits(parser)
     parser.add_argument("--json", action="store_true", help="one event a line, as an object")
+    parser.add_argument("--save", metavar="FILE", help="record the events, for tracescope replay")
     parser.add_argument("--print-program", action="store_true", help="print the BPF program in C and attach nothing")
     parser.usage = "tracescope attach PROBE... [options] [-- CMD...]"
 
@@ -52,14 +55,20 @@ def run(args: argparse.Namespace) -> int:
         session = open_session(host, formats, filters)
         for text in (*host.notes, *session.plan.notes):
             note(text)
-        return trace(session, child, args, _Printer(session, args))
+        return trace(session, child, args, _Printer(host, session, args))
 
 
 class _Printer(Sink["Event"]):
-    """Prints events as they come."""
+    """Prints events as they come, and records them."""
 
-    def __init__(self, session: Session, args: argparse.Namespace) -> None:
+    def __init__(self, host: Host, session: Session, args: argparse.Namespace) -> None:
         self._session = session
+        self._recorder: Recorder | None = None
+        if args.save:
+            from tracescope.recording import Recorder, host_facts
+
+            about = {"probes": [probe.name for probe in session.plan.probes], "command": args.run_command or None}
+            self._recorder = Recorder(args.save, kind="attach", host=host_facts(host), session=about)
         self._json = args.json
         self._quiet = args.json or args.run_command
 
@@ -75,11 +84,23 @@ class _Printer(Sink["Event"]):
         """Print one event."""
         from tracescope.attach.events import event_json
 
+        if self._recorder:
+            self._recorder.write(event_json(event))
         if self._json:
             print_json(event_json(event))
         else:
             _print_text(event)
         return True
+
+    def pulse(self, lost: int) -> None:
+        """What is recorded is on disk within a second."""
+        if self._recorder:
+            self._recorder.pulse(lost)
+
+    def end(self, lost: int) -> None:
+        """The last of the recording."""
+        if self._recorder:
+            self._recorder.close(lost)
 
 
 def _print_text(event: Event) -> None:

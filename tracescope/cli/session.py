@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pwd
 import signal
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
@@ -26,6 +28,9 @@ __all__ = ("Sink", "add_filters", "add_limits", "number", "trace", "traced_comma
 EventT = TypeVar("EventT")
 
 _PAUSE = 0.05
+_AT_ONCE = 2000
+_MANY = 20_000
+_NICEST = 19
 _START_TIMEOUT = 60.0
 
 
@@ -120,16 +125,44 @@ def _records(
 ) -> Iterator[bytes]:
     """Records as they come, until the time is up or the command has ended."""
     end = None if duration is None else time.monotonic() + duration
-    while True:
-        over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
-        yield from session.take()
-        if over:
-            return
-        sys.stdout.flush()
-        # Also when there is more: many events at once cost the machine less than each by itself.
-        time.sleep(_PAUSE)
-        counts = session.counts()
-        sink.pulse(counts.lost + counts.dropped)
+    with _Background() as background:
+        while True:
+            over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
+            records = session.take(_AT_ONCE)
+            yield from records
+            if over:
+                return
+            if len(records) < _AT_ONCE:
+                sys.stdout.flush()
+                # Not for each event as it comes: many at once cost the machine less.
+                time.sleep(_PAUSE)
+            counts = session.counts()
+            sink.pulse(counts.lost + counts.dropped)
+            background.adjust(counts.waiting)
+
+
+class _Background:
+    """What is traced goes first: this thread takes only CPU that nobody wants, until too much is waiting for it."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_native_id()
+        self._usual = self._now = os.getpriority(os.PRIO_PROCESS, self._thread)
+        # Without this right nobody comes back.
+        self._may = os.geteuid() == 0
+
+    def adjust(self, waiting: int) -> None:
+        """Stand back, or not, with so many records that nobody has taken."""
+        nice = self._usual if waiting > _MANY else _NICEST
+        if self._may and nice != self._now:
+            os.setpriority(os.PRIO_PROCESS, self._thread, nice)
+            self._now = nice
+
+    def __enter__(self) -> Self:
+        self.adjust(0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.adjust(_MANY + 1)
 
 
 @contextmanager
