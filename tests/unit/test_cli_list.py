@@ -12,7 +12,7 @@ from tracescope.sources.kallsyms import parse_kallsyms
 
 LIST_KEYS = ["probe", "kind", "group", "name", "module", "stability", "verdict", "reasons", "sources"]
 SHOW_KEYS = [
-    *LIST_KEYS, "args", "returns", "id", "fields", "print_fmt", "pair", "prototype", "exported",
+    *LIST_KEYS, "args", "returns", "id", "fields", "print_fmt", "pair", "registers", "prototype", "exported",
     "alternatives", "topics", "notes",
 ]  # fmt: skip
 SYMBOL_KEYS = ["name", "address", "type", "class", "scope", "module", "exported", "verdict", "reasons"]
