@@ -132,7 +132,9 @@ class RingSession(ABC, Generic[EventT]):
         # With a filter nobody knows whether a skipped event was wanted.
         missed = 0 if self._filtered else sum(count.missed for count in per_probe)
         lost = sum(count.lost for count in per_probe) + missed
-        return Counts(sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe, len(self._backlog))
+        return Counts(
+            sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe, len(self._backlog)
+        )
 
     def stop(self) -> None:
         """Detach, read what is left, and wait for the end; may be called again, from any other thread."""

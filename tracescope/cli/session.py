@@ -30,7 +30,6 @@ EventT = TypeVar("EventT")
 _PAUSE = 0.05
 _AT_ONCE = 2000
 _MANY = 20_000
-_NICEST = 0
 _START_TIMEOUT = 60.0
 
 
@@ -146,16 +145,16 @@ class _Background:
 
     def __init__(self) -> None:
         self._thread = threading.get_native_id()
-        self._usual = self._now = os.getpriority(os.PRIO_PROCESS, self._thread)
+        self._usual = self._now = os.sched_getscheduler(self._thread)
         # Without this right nobody comes back.
-        self._may = os.geteuid() == 0
+        self._may = os.geteuid() == 0 and self._usual == os.SCHED_OTHER
 
     def adjust(self, waiting: int) -> None:
         """Stand back, or not, with so many records that nobody has taken."""
-        nice = self._usual if waiting > _MANY else _NICEST
-        if self._may and nice != self._now:
-            os.setpriority(os.PRIO_PROCESS, self._thread, nice)
-            self._now = nice
+        policy = self._usual if waiting > _MANY else os.SCHED_IDLE
+        if self._may and policy != self._now:
+            os.sched_setscheduler(self._thread, policy, os.sched_param(0))
+            self._now = policy
 
     def __enter__(self) -> Self:
         self.adjust(0)
