@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +23,18 @@ from tracescope.ui.config import Config
 from tracescope.ui.screens.live import LiveScreen
 from tracescope.ui.widgets.filter import FilterInput
 
-__all__ = ("FakeSession", "MemoryHost", "event", "live", "make_app", "screen_text", "settle", "tick", "type_text")
+__all__ = (
+    "FakeSession",
+    "MemoryHost",
+    "event",
+    "live",
+    "make_app",
+    "screen_text",
+    "screen_words",
+    "settle",
+    "tick",
+    "type_text",
+)
 
 EVENTS = "/sys/kernel/tracing/events"
 _COMMON = """\
@@ -230,6 +242,11 @@ def screen_text(app: TraceScope) -> str:
     """What is on the screen, as text."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def screen_words(app: TraceScope) -> str:
+    """The same with frames and line breaks taken out: where a sentence wraps depends on the checkout's path."""
+    return " ".join(re.sub(r"[\u2500-\u257f]", " ", screen_text(app)).split())
 
 
 async def settle(pilot: Pilot) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from ui.fakes import event, live, make_app, screen_text, settle, tick, type_text
+from ui.fakes import event, live, make_app, screen_text, screen_words, settle, tick, type_text
 
 from tracescope.attach.open import open_session
 from tracescope.catalog.read import read_all
@@ -239,5 +239,5 @@ async def test_a_recorded_host_is_browsed():
         assert "do_sys_openat2(int dfd" in text
         await pilot.press("down", "a")
         await settle(pilot)
-        assert "is a snapshot" in screen_text(app)
+        assert "is a snapshot" in screen_words(app)
     host.close()

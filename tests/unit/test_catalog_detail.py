@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from made_host import FUNCTIONS, event_format, event_path, kallsyms, made_catalog
 
-from tracescope.catalog.detail import arguments, describe, has_probe, listed_arguments, signature_of
+from tracescope.catalog.detail import describe, has_probe
+from tracescope.catalog.listed import arguments, listed_arguments, signature_of
 from tracescope.catalog.store import Catalog, Row
 from tracescope.catalog.verdict import explain
 from tracescope.model import Answer, Reason, Stability

@@ -18,7 +18,7 @@ from made_host import (
     made_catalog,
 )
 
-from tracescope.catalog.detail import sources_of
+from tracescope.catalog.listed import sources_of
 from tracescope.catalog.store import Catalog
 from tracescope.model import Reason, SourceState
 

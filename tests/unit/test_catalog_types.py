@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tracescope.catalog.detail import arguments, signature_of
+from tracescope.catalog.listed import arguments, signature_of
 from tracescope.catalog.store import Catalog
 
 QUALIFIERS = re.compile(r"\b(const|volatile|struct|union|enum)\b|[\s*]")

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tracescope.catalog.arguments import Argument, arguments_of, btf_of, raw_signature
+from tracescope.catalog.arguments import Argument, arguments_of
 from tracescope.catalog.facts import Fact
+from tracescope.catalog.listed import WITH_FORMAT, is_exported, signature_of, sources_of
 from tracescope.catalog.store import FORMAT, FUNCTION_KINDS, SYMBOL, Catalog, Row
 from tracescope.catalog.verdict import explain
 from tracescope.model import (
     EventFormat,
     FlagTable,
-    Parameter,
     ProbeKind,
     Reason,
     Signature,
@@ -26,24 +26,7 @@ from tracescope.model import (
 if TYPE_CHECKING:
     from tracescope.sources.nm import SymbolClass
 
-__all__ = (
-    "Detail",
-    "arguments",
-    "describe",
-    "has_probe",
-    "is_exported",
-    "listed_arguments",
-    "signature_of",
-    "sources_of",
-)
-
-_SOURCES = (
-    (Fact.IN_TRACEFS, "tracefs"),
-    (Fact.IN_KALLSYMS, "kallsyms"),
-    (Fact.IN_FTRACE, "ftrace"),
-    (Fact.BTF, "btf"),
-    (Fact.IN_PERF, "perf"),
-)
+__all__ = ("Detail", "describe", "has_probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +67,7 @@ def describe(catalog: Catalog, row: Row) -> Detail:
 
     entry, facts = row.entry, catalog.facts[row.entry]
     verdict = catalog.verdict(row.kind, entry)
-    event = catalog.knowledge.formats.get(f"{row.group}:{row.name}") if row.kind in _WITH_FORMAT else None
+    event = catalog.knowledge.formats.get(f"{row.group}:{row.name}") if row.kind in WITH_FORMAT else None
     symbol_row = catalog.symbol_rows[entry]
     symbols = catalog.knowledge.symbols
     symbol = symbols[symbol_row] if symbols is not None and symbol_row >= 0 else None
@@ -112,16 +95,6 @@ def describe(catalog: Catalog, row: Row) -> Detail:
     )
 
 
-_WITH_FORMAT = frozenset((ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT, FORMAT))
-
-
-def sources_of(kind: str, facts: int) -> tuple[str, ...]:
-    """The sources that know this probe."""
-    names = [name for fact, name in _SOURCES if facts & fact]
-    listed = Fact.IN_BPFTRACE_FENTRY if kind in (ProbeKind.FENTRY, ProbeKind.FEXIT) else Fact.IN_BPFTRACE
-    return (*names, "bpftrace") if facts & listed else tuple(names)
-
-
 def has_probe(catalog: Catalog) -> Callable[[str], bool]:
     """A test: does this host have the probe (or one that matches the glob), and does nothing forbid it?"""
 
@@ -132,45 +105,6 @@ def has_probe(catalog: Catalog) -> Callable[[str], bool]:
         return row is not None and catalog.verdict(row.kind, row.entry).answer != "no"
 
     return has
-
-
-def signature_of(catalog: Catalog, row: Row) -> Signature | None:
-    """A function's prototype, or a raw tracepoint's arguments, from BTF."""
-    btf = btf_of(catalog, row)
-    if btf is None:
-        return None
-    if row.kind in FUNCTION_KINDS or row.kind == SYMBOL:
-        return btf.function(row.name)
-    return raw_signature(btf, row.name) if row.kind == ProbeKind.RAWTRACEPOINT else None
-
-
-def arguments(catalog: Catalog, row: Row) -> tuple[list[Parameter], str | None]:
-    """What a probe carries: the fields of an event, or a function's parameters, and what it returns."""
-    if row.kind in _WITH_FORMAT:
-        event = catalog.knowledge.formats.get(f"{row.group}:{row.name}")
-        return ([Parameter(f.name, f.full_type) for f in event.fields] if event else []), None
-    signature = signature_of(catalog, row)
-    if signature is None:
-        return [], None
-    return list(signature.parameters), signature.returns
-
-
-def listed_arguments(catalog: Catalog, row: Row) -> list[str]:
-    """The arguments as `bpftrace -lv` lists them: declared fields; parameters, then `retval` unless void."""
-    if row.kind in _WITH_FORMAT:
-        event = catalog.knowledge.formats.get(f"{row.group}:{row.name}")
-        return [field.declaration for field in event.fields] if event else []
-    btf = catalog.knowledge.btf.get(row.module or "vmlinux")
-    if btf is None or row.kind not in FUNCTION_KINDS:
-        return []
-    return [f"{type_} {name}".rstrip() for type_, name in btf.bpftrace_arguments(row.name)]
-
-
-def is_exported(catalog: Catalog, entry: int) -> bool | None:
-    """Is the symbol exported to modules? None where nobody can say: not all kernels show the `__ksymtab_` rows."""
-    if catalog.has_fact(entry, Fact.EXPORTED):
-        return True
-    return False if catalog.knowledge.shows_exports else None
 
 
 def _tables(event: EventFormat | None) -> tuple[FlagTable, ...]:

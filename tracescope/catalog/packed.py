@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import starmap
 from operator import attrgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ def _pack_formats(formats: Iterable[EventFormat]) -> tuple[Plain, Plain, Plain]:
 
 
 def _unpack_formats(fields: Plain, numbers: Plain, events: Plain) -> dict[str, EventFormat]:
-    known = [Field(*values) for values in fields]
+    known = list(starmap(Field, fields))
     runs = [tuple(map(known.__getitem__, of)) for of in numbers]
     return {
         f"{group}:{name}": EventFormat(group, name, number, runs[own], runs[common], print_fmt)

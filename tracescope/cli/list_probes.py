@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from tracescope.catalog.detail import arguments, listed_arguments, sources_of
+from tracescope.catalog.listed import arguments, listed_arguments, sources_of
 from tracescope.catalog.patterns import full_name, kinds_of, matching
 from tracescope.catalog.read import read_sources, sources_for
 from tracescope.catalog.store import FORMAT, Catalog, Row

@@ -71,8 +71,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
             description=module.__doc__ if module else None,
             formatter_class=_Help,
         )
-        _add_reading(command, default=argparse.SUPPRESS)
         if module:
+            _add_reading(command, default=argparse.SUPPRESS)
             module.add_arguments(command)
     return parser
 

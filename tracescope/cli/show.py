@@ -9,7 +9,8 @@ import argparse
 import difflib
 from collections.abc import Iterator
 
-from tracescope.catalog.detail import Detail, arguments, describe
+from tracescope.catalog.detail import Detail, describe
+from tracescope.catalog.listed import arguments
 from tracescope.catalog.patterns import full_name
 from tracescope.catalog.read import ALL_SOURCES, read_sources
 from tracescope.catalog.store import Catalog, Row

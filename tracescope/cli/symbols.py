@@ -9,7 +9,7 @@ import argparse
 import fnmatch
 import re
 
-from tracescope.catalog.detail import is_exported
+from tracescope.catalog.listed import is_exported
 from tracescope.catalog.read import read_sources, sources_for
 from tracescope.catalog.store import SYMBOL, Catalog
 from tracescope.cli.output import print_json, print_text
