@@ -11,7 +11,8 @@ from itertools import count
 from textual.pilot import Pilot
 
 from tracescope.attach.events import Event
-from tracescope.attach.plan import HEADER, plan
+from tracescope.attach.layout import HEADER
+from tracescope.attach.plan import plan
 from tracescope.attach.session import Counts, ProbeCount, SessionState
 from tracescope.catalog.read import read_all
 from tracescope.catalog.store import Catalog

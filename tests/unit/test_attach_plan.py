@@ -8,7 +8,9 @@ import pytest
 from formats import DATA_LOC, EXEC_FORMATS, EXECVEAT, HELPERS, OFFSETS, OPENAT_EXIT, REL_LOC, SWITCH, event_format
 
 from tracescope.attach import program_exec
-from tracescope.attach.plan import HEADER, Filters, Shape, plan
+from tracescope.attach.layout import HEADER
+from tracescope.attach.plan import Filters, plan
+from tracescope.attach.target import Shape
 from tracescope.errors import Refused
 
 

@@ -1,23 +1,16 @@
-"""A record from the ring as an event, and an event as JSON or as a line of text.
-
-Input: the records that `attach.program` writes, laid out by `attach.plan`. Integers are in the machine's byte order.
-"""
+"""An event, as JSON and as a line of text."""
 
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from tracescope.attach.event_exec import exec_values
-from tracescope.attach.plan import HEADER, Plan, PlannedProbe, Shape
-from tracescope.attach.values import Value, bytes_value, fixed_reader, until_nul
+from tracescope.attach.values import Value
 from tracescope.printable import printable
-from tracescope.sources.print_fmt import flag_tables
 
-__all__ = ("Clock", "Decoder", "Event", "errno_name", "event_json", "event_words")
+__all__ = ("Clock", "Event", "errno_name", "event_json", "event_words")
 
 # Results that only the kernel itself sees, and tracers: include/linux/errno.h.
 _KERNEL_ERRNO = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
@@ -107,68 +100,3 @@ def _shown(value: Value) -> str:
 def _quoted(text: str) -> str:
     """The text in quotes, so that no other text looks the same."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-class Decoder:
-    """Decodes the records of one plan."""
-
-    def __init__(self, plan: Plan, clock: Clock) -> None:
-        self._clock = clock
-        self._has_parent = plan.offsets is not None
-        self._probes = [_ProbeDecoder(probe) for probe in plan.probes]
-
-    def decode(self, record: bytes) -> Event:
-        """The event in one record."""
-        time_ns, cpu, probe, pid, tid, ppid, flags, comm = HEADER.unpack_from(record)
-        decoder = self._probes[probe]
-        args = decoder.args(record, flags)
-        ret = args.pop("ret") if decoder.returns else None
-        return Event(
-            time_ns=time_ns + self._clock.offset_ns,
-            cpu=cpu,
-            probe=decoder.name,
-            pid=pid,
-            tid=tid,
-            ppid=ppid if self._has_parent else None,
-            comm=until_nul(comm),
-            args=args,
-            ret=ret if isinstance(ret, int) else None,
-        )
-
-
-class _ProbeDecoder:
-    """Decodes the fields of one probe."""
-
-    def __init__(self, probe: PlannedProbe) -> None:
-        self.name = probe.name
-        self._probe = probe
-        tables = {table.field: table for table in flag_tables(probe.format.print_fmt)}
-        # The number of the system call says what the probe's name says already.
-        layouts = [layout for layout in probe.fields if layout.field.name != "__syscall_nr"]
-        as_argument = probe.shape is not Shape.RECORD
-        self._readers = [(layout, fixed_reader(layout, tables, as_argument=as_argument)) for layout in layouts]
-        self.returns = as_argument and [layout.field.name for layout in layouts] == ["ret"]
-
-    def args(self, record: bytes, flags: int) -> dict[str, Value]:
-        """Values by name, in the order of the format."""
-        probe = self._probe
-        if probe.dynamic:
-            return self._with_dynamic(record, flags)
-        values = {layout.field.name: read(record) for layout, read in self._readers}
-        return exec_values(values, record) if probe.shape is Shape.EXEC else values
-
-    def _with_dynamic(self, record: bytes, flags: int) -> dict[str, Value]:
-        values: dict[str, Value] = {}
-        at, bit, cap = self._probe.fixed_size, 1, self._probe.cap
-        for layout, read in self._readers:
-            name = layout.field.name
-            if not layout.dynamic:
-                values[name] = read(record)
-                continue
-            size = int.from_bytes(record[layout.offset + 2 : layout.offset + 4], sys.byteorder)
-            data = record[at : at + min(size, cap)]
-            values[name] = None if flags & bit else bytes_value(layout.field, data)
-            if size > cap:
-                values[f"{name}_truncated"] = True
-            at, bit = at + len(data), bit << 1
-        return values

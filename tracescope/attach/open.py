@@ -5,21 +5,28 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from tracescope.attach import kernel
-from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Offsets, Plan, plan
+from tracescope.attach.btf_target import with_types
+from tracescope.attach.offsets import Offsets, PathOffsets
+from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.session import Session
+from tracescope.attach.target import Target, tracepoint
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
 from tracescope.sources import btf, tracefs
+from tracescope.sources.btf import Btf
+
+OffsetsT = TypeVar("OffsetsT")
 
 __all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
-    host: Host, formats: Sequence[EventFormat], filters: Filters = NO_FILTERS, *, buffer: int = 100_000
+    host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *, buffer: int = 100_000
 ) -> Session:
     """A session that is ready to start; raises Refused when this host cannot run it."""
     if not host.live:
@@ -27,16 +34,35 @@ def open_session(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
     check_kernel()
-    return Session(open_plan(host, formats, filters), buffer=buffer)
+    return Session(open_plan(host, wanted, filters), buffer=buffer)
 
 
-def open_plan(host: Host, formats: Sequence[EventFormat], filters: Filters = NO_FILTERS) -> Plan:
+def open_plan(host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
+    types = _types(host)
+    targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    return plan(
+        targets,
+        filters=filters,
+        offsets=_known(Offsets.from_btf, types),
+        helpers=read_formats(host, HELPER_EVENTS),
+        paths=_known(PathOffsets.from_btf, types),
+    )
+
+
+def _types(host: Host) -> Btf | None:
     try:
-        offsets = Offsets.from_btf(btf.read(host))
+        return btf.read(host)
     except TraceScopeError:
-        offsets = None
-    return plan(formats, filters=filters, offsets=offsets, helpers=read_formats(host, HELPER_EVENTS))
+        return None
+
+
+def _known(read: Callable[[Btf], OffsetsT], types: Btf | None) -> OffsetsT | None:
+    """The offsets, unless this kernel's structures have other members."""
+    try:
+        return read(types) if types is not None else None
+    except TraceScopeError:
+        return None
 
 
 def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from enum import IntFlag
 
-from tracescope.attach.plan import HEADER, Plan, PlannedProbe, Shape
+from tracescope.attach.layout import HEADER, PlannedProbe
+from tracescope.attach.plan import Plan
+from tracescope.attach.target import Shape
 
 __all__ = ("RECORD_BYTES", "TEXT", "TEXT_OFFSET", "ExecFlag", "common_text", "helper_text", "probe_text", "reader_text")
 
@@ -153,8 +155,8 @@ static inline struct exec_record *waiting(void)
 {
     u64 task = bpf_get_current_task();
     struct pending *found = pending.lookup(&task);
-    int zero = 0;
-    struct exec_record *record = (void *)scratch.lookup(&zero);
+    int place = SCRATCH_OF_EXEC;
+    struct exec_record *record = (void *)scratch.lookup(&place);
 
     if (!found || !record)
         return 0;
@@ -167,12 +169,12 @@ _PROBE = """
 /* %(name)s */
 int %(function)s(u64 *ctx)
 {
-    int zero = 0;
-    struct exec_record *record = (void *)scratch.lookup(&zero);
+    int place = SCRATCH_OF_EXEC;
+    struct exec_record *record = (void *)scratch.lookup(&place);
 
     if (!record || !wanted())
         return 0;
-    fill(&record->head, %(index)d);
+%(condition)s    fill(&record->head, %(index)d);
 %(copy)s
     read_text(&record->text, record->bytes, %(pointers)s);
 %(wait)s    hand_over(record);
@@ -265,11 +267,11 @@ def common_text(plan: Plan) -> str:
     return text + _PENDING_TEXT % {**numbers, "pending": _PENDING}
 
 
-def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str) -> str:
+def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str, condition: str) -> str:
     """The program on sys_enter_execve or sys_enter_execveat."""
     wait = _WAIT if plan.completes_exec else ""
     values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy, "wait": wait}
-    return _PROBE % {**values, "pointers": _pointers(probe)}
+    return _PROBE % {**values, "condition": condition, "pointers": _pointers(probe)}
 
 
 def _pointers(probe: PlannedProbe) -> str:

@@ -96,6 +96,11 @@ class RingReader:
         self._words = self._data.cast("I")
         whole.release()
 
+    @property
+    def fill(self) -> float:
+        """Which part of the ring holds records that were not read: 0 to 1."""
+        return (self._producer[0] - self._consumer[0]) / (self._mask + 1)
+
     def read(self) -> Iterator[Batch]:
         """The records that are complete now, in batches of 1 MiB at most."""
         consumer, producer = self._consumer[0], self._producer[0]

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from tracescope.attach.plan import FieldLayout
+from tracescope.attach.layout import FieldLayout
 from tracescope.model import Field, FlagTable
 from tracescope.printable import decode
 

@@ -13,7 +13,6 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tracescope.attach.probes import find_formats
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.output import note, print_json, print_text
 from tracescope.cli.session import Sink, add_filters, add_limits, trace, traced_command
@@ -33,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "probes", metavar="PROBE", nargs="+", help="a full name, or a glob such as 'tracepoint:sched:*exec'"
     )
+    parser.add_argument("--pair", action="store_true", help="entry and return as one event, with its duration")
     add_filters(parser)
     add_limits(parser)
     parser.add_argument("--json", action="store_true", help="one event a line, as an object")
@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> int:
     """Attach, print, detach."""
     from tracescope.attach.open import open_plan, open_session
     from tracescope.attach.program import program_text
+    from tracescope.attach.targets import find_targets
 
     host = open_host(args.host)
-    formats = find_formats(host, [full_name(probe) for probe in args.probes])
+    targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
     with traced_command(host, args) as (filters, child):
         if args.print_program:
-            sys.stdout.write(program_text(open_plan(host, formats, filters)))
+            sys.stdout.write(program_text(open_plan(host, targets, filters)))
             return 0
-        session = open_session(host, formats, filters)
+        session = open_session(host, targets, filters)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))

@@ -35,6 +35,7 @@ _ENUMS = (Kind.ENUM, Kind.ENUM64)
 _NAMED = {"struct": (Kind.STRUCT,), "union": (Kind.UNION,), "enum": _ENUMS, "": (*_STRUCTS, Kind.TYPEDEF, *_ENUMS)}
 _EMBEDDED = THROUGH_NAMES | {Kind.ARRAY}
 _REACHED = _EMBEDDED | {Kind.PTR}
+_INT_SIGNED = 1
 _UNNAMED = QUALIFIERS | {Kind.PTR, Kind.ARRAY}
 _FOUND_BY_NAME = frozenset({*_STRUCTS, *_ENUMS, Kind.TYPEDEF, Kind.FWD})
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -127,6 +128,27 @@ class Btf(TypeTable):
                     found[type_id] = (len(types) - variadic, variadic)
             self._long[most] = found
         return self._long[most]
+
+    def returned(self, name: str) -> int:
+        """The id of the type that a function returns; 0 for none, and for an unknown function."""
+        proto = self._prototype(name)
+        return 0 if proto is None else proto.value
+
+    def function_id(self, name: str) -> int | None:
+        """The id of a function, the base's not counted: what fentry and fexit attach to."""
+        return self.names(Kind.FUNC).get(name)
+
+    def is_signed(self, type_id: int) -> bool:
+        """True for an integer or enum that may be negative."""
+        row = self.row(self.strip(type_id, THROUGH_NAMES))
+        if row.kind is Kind.INT:
+            return bool(row.words[0] >> 24 & _INT_SIGNED)
+        return row.kind in _ENUMS and row.flag
+
+    def enumerators_of(self, type_id: int) -> dict[str, int]:
+        """The constants of the enum that a type is, through typedefs and qualifiers; empty for another type."""
+        row = self.row(self.strip(type_id, THROUGH_NAMES))
+        return dict(self.enumerators(row)) if row.kind in _ENUMS else {}
 
     def _prototype(self, name: str) -> Row | None:
         type_id = self.names(Kind.FUNC).get(name)

@@ -154,7 +154,7 @@ def probes_of(session: Session) -> tuple[str, ...]:
 
 
 def _time_of(pair: tuple[Session, bytes]) -> int:
-    from tracescope.attach.plan import HEADER
+    from tracescope.attach.layout import HEADER
 
     return int(HEADER.unpack_from(pair[1])[0])
 

@@ -1,0 +1,151 @@
+"""A record from the ring as an event.
+
+Input: the records that `attach.program` writes, laid out by `attach.layout`. Integers are in the machine's byte order.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+
+from tracescope.attach.event_exec import exec_values
+from tracescope.attach.events import Clock, Event
+from tracescope.attach.layout import HEADER, Capture, CaptureKind, PlannedProbe
+from tracescope.attach.plan import Plan
+from tracescope.attach.target import Shape
+from tracescope.attach.values import Value, bytes_value, fixed_reader, until_nul
+from tracescope.printable import decode
+from tracescope.sources.print_fmt import flag_tables
+
+__all__ = ("Decoder", "path_of")
+
+_SLOT = struct.Struct("=q")
+_AS_ARGUMENT = frozenset({Shape.SYSCALL, Shape.EXEC})
+_NULL: dict[str, str] = {"raw": "0x0"}
+
+
+class Decoder:
+    """Decodes the records of one plan."""
+
+    def __init__(self, plan: Plan, clock: Clock) -> None:
+        self._clock = clock
+        self._has_parent = plan.offsets is not None
+        self._probes = [_ProbeDecoder(probe) for probe in plan.probes]
+
+    def decode(self, record: bytes) -> Event:
+        """The event in one record."""
+        time_ns, cpu, probe, pid, tid, ppid, flags, comm = HEADER.unpack_from(record)
+        decoder = self._probes[probe]
+        args = decoder.args(record, flags)
+        ret = args.pop("ret") if decoder.returns else None
+        duration_ns = None
+        if decoder.pair_offset:
+            ret, duration_ns = decoder.pair(record)
+        return Event(
+            time_ns=time_ns + self._clock.offset_ns,
+            cpu=cpu,
+            probe=decoder.name,
+            pid=pid,
+            tid=tid,
+            ppid=ppid if self._has_parent else None,
+            comm=until_nul(comm),
+            args=args,
+            ret=ret if isinstance(ret, int) else None,
+            duration_ns=duration_ns,
+        )
+
+
+class _ProbeDecoder:
+    """Decodes the fields of one probe."""
+
+    def __init__(self, probe: PlannedProbe) -> None:
+        self.name = probe.name
+        self.pair_offset = probe.result_offset if probe.end else 0
+        self._probe = probe
+        tables = {table.field: table for table in (*probe.target.tables, *flag_tables(probe.format.print_fmt))}
+        # The number of the system call says what the probe's name says already; what was read says more than its place.
+        hidden = {"__syscall_nr", *(capture.name for capture in probe.captures)}
+        layouts = [layout for layout in probe.fields if layout.field.name not in hidden]
+        as_argument = probe.shape in _AS_ARGUMENT
+        self._readers = [(layout, fixed_reader(layout, tables, as_argument=as_argument)) for layout in layouts]
+        self.returns = any(layout.field.name == "ret" for layout in layouts) and probe.shape is not Shape.RECORD
+        self._order = self._names_in_order() if probe.captures else ()
+
+    def _names_in_order(self) -> tuple[str, ...]:
+        names = [layout.field.name for layout in self._probe.fields if layout.field.name != "__syscall_nr"]
+        return (*names, *(c.name for c in self._probe.captures if c.name not in names))
+
+    def pair(self, record: bytes) -> tuple[int, int]:
+        """Result and duration."""
+        (ret,), (duration,) = (_SLOT.unpack_from(record, self.pair_offset + 8 * at) for at in range(2))
+        return ret, duration
+
+    def args(self, record: bytes, flags: int) -> dict[str, Value]:
+        """Values by name, in the order of the format."""
+        probe = self._probe
+        if probe.dynamic:
+            values, at = self._with_dynamic(record, flags)
+        else:
+            values, at = {layout.field.name: read(record) for layout, read in self._readers}, probe.fixed_size
+        if probe.shape is Shape.EXEC:
+            return exec_values(values, record)
+        if probe.captures:
+            values |= self._captured(record, flags, at)
+            return {name: value for key in self._order for name, value in _with_mark(key, values)}
+        return values
+
+    def _with_dynamic(self, record: bytes, flags: int) -> tuple[dict[str, Value], int]:
+        values: dict[str, Value] = {}
+        at, bit, cap = self._probe.fixed_size, 1, self._probe.cap
+        for layout, read in self._readers:
+            name = layout.field.name
+            if not layout.dynamic:
+                values[name] = read(record)
+                continue
+            size = int.from_bytes(record[layout.offset + 2 : layout.offset + 4], sys.byteorder)
+            data = record[at : at + min(size, cap)]
+            values[name] = None if flags & bit else bytes_value(layout.field, data)
+            if size > cap:
+                values[f"{name}_truncated"] = True
+            at, bit = at + len(data), bit << 1
+        return values, at
+
+    def _captured(self, record: bytes, flags: int, at: int) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for number, capture in enumerate(self._probe.captures):
+            (slot,) = _SLOT.unpack_from(record, self._probe.slots_offset + 8 * number)
+            if not capture.dynamic:
+                values[capture.name] = None if flags & 1 << number else _shown(capture, slot)
+                continue
+            data = record[at : at + min(max(slot, 0), capture.size)]
+            at += len(data)
+            values[capture.name] = _shown(capture, data) if data else _NULL if slot == 0 else None
+            if slot > capture.size - (capture.kind is CaptureKind.TEXT):
+                values[f"{capture.name}_truncated"] = True
+        return values
+
+
+def _with_mark(name: str, values: dict[str, Value]) -> list[tuple[str, Value]]:
+    """A value and what says that it was cut."""
+    return [(key, values[key]) for key in (name, f"{name}_truncated") if key in values]
+
+
+def _shown(capture: Capture, found: int | bytes) -> Value:
+    show: Callable[[int | bytes], Value] = capture.decode or _PLAIN[capture.kind]
+    return show(found)
+
+
+def path_of(names: bytes) -> str:
+    """The path of the names from a file up to the root, each with its NUL."""
+    words = decode(names).split("\0")[:-1]
+    # The dentry of an unlinked root, or of what has no folder (a pipe, a socket), has a name alone.
+    return "/" + "/".join(reversed(words))
+
+
+_PLAIN: dict[CaptureKind, Callable[[int | bytes], Value]] = {
+    CaptureKind.NUMBER: lambda number: number if isinstance(number, int) else None,
+    CaptureKind.TEXT: lambda data: until_nul(data) if isinstance(data, bytes) else None,
+    CaptureKind.BYTES: lambda data: {"raw": f"0x{data.hex()}"} if isinstance(data, bytes) else None,
+    CaptureKind.PATH: lambda names: path_of(names) if isinstance(names, bytes) else None,
+}

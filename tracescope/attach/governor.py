@@ -1,0 +1,37 @@
+"""How large a share of the events is handed over, so that the reader can keep up. Pure."""
+
+from __future__ import annotations
+
+__all__ = ("Governor",)
+
+_EVERY = 0xFFFFFFFF
+_FULL, _CALM = 0.5, 0.05
+_SMALLEST = 1 / 4096
+_CALM_SECONDS = 1.0
+
+
+class Governor:
+    """Halves the share at once when the ring is half full; doubles it again after a second of calm."""
+
+    def __init__(self) -> None:
+        self.share = 1.0
+        """Of all events; 1: nothing is left out."""
+        self._calm_since: float | None = None
+
+    @property
+    def threshold(self) -> int:
+        """The share as the program's `control` takes it: a random number of 32 bits may not be above."""
+        return _EVERY if self.share >= 1.0 else max(1, int(self.share * _EVERY))
+
+    def look(self, fill: float, now: float) -> bool:
+        """Take note of how full the ring is (0 to 1) at the time `now` in seconds; true when the share changed."""
+        before = self.share
+        if fill > _FULL:
+            self.share, self._calm_since = max(_SMALLEST, self.share / 2), None
+        elif fill > _CALM or self.share >= 1.0:
+            self._calm_since = None
+        elif self._calm_since is None:
+            self._calm_since = now
+        elif now - self._calm_since >= _CALM_SECONDS:
+            self.share, self._calm_since = min(1.0, self.share * 2), None
+        return self.share != before

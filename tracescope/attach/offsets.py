@@ -1,0 +1,60 @@
+"""Where the running kernel's structures keep what programs read: offsets in bytes, from BTF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracescope.sources.btf import Btf
+
+__all__ = ("Offsets", "PathOffsets")
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """In struct task_struct and struct mm_struct (include/linux/sched.h, mm_types.h)."""
+
+    real_parent: int
+    tgid: int
+    mm: int
+    arg_start: int
+    arg_end: int
+
+    @classmethod
+    def from_btf(cls, btf: Btf) -> Offsets:
+        """Read them; raises Missing."""
+        task, memory = "task_struct", "mm_struct"
+        return cls(
+            btf.member_offset(task, "real_parent"),
+            btf.member_offset(task, "tgid"),
+            btf.member_offset(task, "mm"),
+            btf.member_offset(memory, "arg_start"),
+            btf.member_offset(memory, "arg_end"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PathOffsets:
+    """On the way from a `struct path` to its names (include/linux/path.h, dcache.h, mount.h, fs/mount.h)."""
+
+    mnt: int
+    dentry: int
+    d_parent: int
+    d_name: int
+    mnt_root: int
+    mount_mnt: int
+    mnt_parent: int
+    mnt_mountpoint: int
+
+    @classmethod
+    def from_btf(cls, btf: Btf) -> PathOffsets:
+        """Read them; raises Missing."""
+        return cls(
+            btf.member_offset("path", "mnt"),
+            btf.member_offset("path", "dentry"),
+            btf.member_offset("dentry", "d_parent"),
+            btf.member_offset("dentry", "d_name", "name"),
+            btf.member_offset("vfsmount", "mnt_root"),
+            btf.member_offset("mount", "mnt"),
+            btf.member_offset("mount", "mnt_parent"),
+            btf.member_offset("mount", "mnt_mountpoint"),
+        )

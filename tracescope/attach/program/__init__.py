@@ -1,0 +1,47 @@
+"""The C text of a plan, for BCC. Pure.
+
+Every name in the text is made here, every number is an integer of the plan: no text of the user's or the kernel's
+reaches the compiler, except event names of letters, digits and `_` in comments.
+"""
+
+from __future__ import annotations
+
+from tracescope.attach import program_exec
+from tracescope.attach.layout import CaptureKind, PlannedProbe
+from tracescope.attach.plan import Helper, Plan
+from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
+from tracescope.attach.program.head import RING_BYTES, fill_text, head_text
+from tracescope.attach.program.path import path_text
+from tracescope.attach.program.stream import comment, condition_text, probe_text, scratch_text
+from tracescope.attach.program.words import copy_text, load
+from tracescope.attach.target import Shape
+
+__all__ = ("RING_BYTES", "filter_text", "load", "program_text")
+
+
+def program_text(plan: Plan) -> str:
+    """The whole program as C."""
+    parts = [head_text(plan), filter_text(plan.filters), fill_text(plan.offsets)]
+    parts.append(scratch_text(plan, program_exec.RECORD_BYTES))
+    if any(probe.shape is Shape.EXEC for probe in plan.probes):
+        parts.append(program_exec.common_text(plan))
+    if plan.paths and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
+        parts.append(path_text(plan.paths))
+    parts.extend(_probe(plan, probe) for probe in plan.probes)
+    helpers = {helper.function: helper for helper in (*plan.before, *plan.after)}
+    parts.extend(_helper(plan, helper) for helper in helpers.values())
+    return "".join(parts)
+
+
+def _probe(plan: Plan, probe: PlannedProbe) -> str:
+    if probe.shape is not Shape.EXEC:
+        return probe_text(plan, probe)
+    copy = copy_text(probe.target, probe.raw)
+    return program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+
+
+def _helper(plan: Plan, helper: Helper) -> str:
+    values = {field.name: load(field) for field in helper.format.fields if field.size == 4}
+    if helper.function in FOLLOW:
+        return follow_text(helper.function, values)
+    return program_exec.helper_text(plan, helper.function, values)

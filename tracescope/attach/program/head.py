@@ -1,0 +1,100 @@
+"""The C text that all programs of a session share: the header of records and how it is filled, the maps. Pure."""
+
+from __future__ import annotations
+
+from tracescope.attach.offsets import Offsets
+from tracescope.attach.plan import Plan
+
+__all__ = ("RING_BYTES", "fill_text", "head_text")
+
+RING_BYTES = 16 << 20
+"""The ring: 50 ms of 4 million small events a second."""
+
+_HEAD = """\
+/* Made by TraceScope, for BCC. One program a probe; every record starts with struct record. */
+
+struct record {
+    u64 time_ns;    /* CLOCK_MONOTONIC */
+    u32 cpu;
+    u32 probe;      /* which probe of the session */
+    u32 pid;        /* of the process (tgid) */
+    u32 tid;
+    u32 ppid;
+    u32 flags;      /* bit n: the bytes of dynamic field n could not be read */
+    char comm[16];
+};
+
+struct count {
+    u64 events;     /* handed over */
+    u64 lost;       /* the ring was full */
+    u64 skipped;    /* wanted, but `control` lets only a share through */
+};
+
+BPF_RINGBUF_OUTPUT(events, %(ring)d / PAGE_SIZE);
+BPF_PERCPU_ARRAY(counts, struct count, %(probes)d);
+BPF_ARRAY(control, u32, 1);     /* 0: not yet, or no more; ~0: every event; between: their share */
+"""
+
+_FILL = """
+static inline void fill(struct record *record, u32 probe)
+{
+    u64 id = bpf_get_current_pid_tgid();
+
+    record->time_ns = bpf_ktime_get_ns();
+    record->cpu = bpf_get_smp_processor_id();
+    record->probe = probe;
+    record->pid = id >> 32;
+    record->tid = id;
+    record->ppid = parent();
+    record->flags = 0;
+    bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+"""
+
+_NO_PARENT = """
+static inline u32 parent(void)
+{
+    return 0;
+}
+"""
+
+_PARENT = """
+/* Offsets in struct task_struct, from this kernel's BTF. */
+#define TASK_REAL_PARENT %d
+#define TASK_TGID %d
+
+static inline u32 parent(void)
+{
+    u64 task = 0;
+    u32 tgid = 0;
+
+    bpf_probe_read_kernel(&task, sizeof(task), (void *)(bpf_get_current_task() + TASK_REAL_PARENT));
+    bpf_probe_read_kernel(&tgid, sizeof(tgid), (void *)(task + TASK_TGID));
+    return tgid;
+}
+"""
+
+_THINNED = """
+/* True for an event that is left out so that the reader can keep up. */
+static inline int thinned(struct count *count)
+{
+    int zero = 0;
+    u32 *share = control.lookup(&zero);
+
+    if (!share || *share == ~0U || bpf_get_prandom_u32() <= *share)
+        return 0;
+    count->skipped++;
+    return 1;
+}
+"""
+
+
+def head_text(plan: Plan) -> str:
+    """Header, maps and the functions that fill the header."""
+    return _HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)} + _THINNED
+
+
+def fill_text(offsets: Offsets | None) -> str:
+    """The functions that fill a record's header."""
+    parent = _PARENT % (offsets.real_parent, offsets.tgid) if offsets else _NO_PARENT
+    return parent + _FILL

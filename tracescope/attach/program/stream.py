@@ -1,0 +1,264 @@
+"""The C text of a probe whose events are handed over one by one. Pure.
+
+A record of one size is reserved in the ring and filled there; one that varies is put together in scratch space first.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import indent
+
+from tracescope.attach.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
+from tracescope.attach.plan import Plan
+from tracescope.attach.program.words import KEPT, copy_text, result_value
+from tracescope.attach.target import Shape
+from tracescope.model import EventFormat
+
+__all__ = ("comment", "condition_text", "probe_text", "scratch_text")
+
+_SCRATCH = """
+/* Records that vary in size are put together here, each program's in its own place: one may interrupt another. */
+struct scratch {
+    char bytes[%d];
+};
+BPF_PERCPU_ARRAY(scratch, struct scratch, %d);
+#define SCRATCH_OF_EXEC %d
+"""
+
+_PROBE = """
+/* %(name)s */
+int %(function)s(u64 *ctx)
+{
+    struct { struct record head; u64 raw[%(words)d]; %(room)s} *record;
+    u32 probe = %(index)d;
+    struct count *count = counts.lookup(&probe);
+%(variables)s
+    if (!count || %(unwanted)s)
+        return 0;
+%(condition)s\
+    if (thinned(count))
+        %(out)s;
+%(take)s\
+    fill(&record->head, probe);
+%(copy)s
+%(captures)s\
+%(give)s%(done)s\
+    return 0;
+}
+"""
+
+_RESERVE = """\
+    record = events.ringbuf_reserve(sizeof(*record));
+    if (!record) {
+        count->lost++;
+        %s;
+    }
+"""
+_SUBMIT = """\
+    events.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+    count->events++;
+"""
+_TAKE_SCRATCH = """\
+    record = (void *)scratch.lookup(&%s);
+    if (!record)
+        %s;
+"""
+_OUTPUT = """\
+    if (events.ringbuf_output(record, %d + used, BPF_RB_NO_WAKEUP))
+        count->lost++;
+    else
+        count->events++;
+"""
+
+_APPEND = """\
+    where = *(u32 *)((char *)ctx + %(offset)d);
+    size = where >> 16;
+    if (size > %(cap)d)
+        size = %(cap)d;
+    if (bpf_probe_read_kernel(&record->text[used], size, (char *)ctx + %(base)d + (where & 0xffff)))
+        record->head.flags |= %(bit)dU;
+    used += size;
+"""
+
+_BEGIN = """
+/* %(name)s: the words wait for the end */
+struct begun_%(index)d {
+    u64 time_ns;
+    u64 raw[%(words)d];
+};
+BPF_TABLE("lru_hash", u64, struct begun_%(index)d, begun_%(index)d, 16384);
+
+int %(function)s(u64 *ctx)
+{
+    u64 thread = bpf_get_current_pid_tgid();
+    struct begun_%(index)d now = {}, *begun = &now;
+
+    if (!wanted())
+        return 0;
+%(copy)s
+    begun->time_ns = bpf_ktime_get_ns();
+    begun_%(index)d.update(&thread, begun);
+    return 0;
+}
+"""
+
+_VALUE = """\
+    {
+%(statements)s        record->raw[%(slot)d] = %(value)s;
+        if (%(failed)s)
+            record->head.flags |= %(bit)#xU;
+    }
+"""
+_TEXT = """\
+    {
+%(statements)s        u64 address = %(value)s;
+        long length = 0;
+
+        if (%(failed)s)
+            length = -14;
+        else if (address)
+            length = bpf_probe_read_%(space)s_str(&record->text[used], %(size)d, (void *)address);
+        record->raw[%(slot)d] = length;
+        if (length > 0 && length <= %(size)d)
+            used += length;
+    }
+"""
+_BYTES = """\
+    {
+%(statements)s        u64 address = %(value)s, length = (u32)(%(length)s);
+
+        record->raw[%(slot)d] = length;
+        if (length > %(size)d)
+            length = %(size)d;
+        if (%(failed)s)
+            record->raw[%(slot)d] = -14;
+        else if (!address)
+            record->raw[%(slot)d] = 0;
+        else if (length) {
+            if (bpf_probe_read_%(space)s(&record->text[used], length, (void *)address))
+                record->raw[%(slot)d] = -14;
+            else
+                used += length;
+        }
+    }
+"""
+_PATH = """\
+    {
+%(statements)s        u32 length = %(failed)s ? 0 : read_path(&record->text[used], %(value)s);
+
+        record->raw[%(slot)d] = %(failed)s ? -14 : (s64)length;
+        used += length;
+    }
+"""
+_TEMPLATES = {
+    CaptureKind.NUMBER: _VALUE,
+    CaptureKind.TEXT: _TEXT,
+    CaptureKind.BYTES: _BYTES,
+    CaptureKind.PATH: _PATH,
+}
+
+
+def scratch_text(plan: Plan, exec_bytes: int) -> str:
+    """The scratch space for the largest record that varies in size."""
+    sizes = [probe.fixed_size + probe.text_size for probe in plan.probes if probe.dynamic_parts]
+    sizes += [exec_bytes for probe in plan.probes if probe.shape is Shape.EXEC]
+    return _SCRATCH % (max(sizes), len(plan.probes) + 1, len(plan.probes)) if sizes else ""
+
+
+def probe_text(plan: Plan, probe: PlannedProbe) -> str:
+    """The program of one probe, and of its entry when both ends are one event."""
+    begins = _begin(probe) if probe.end else ""
+    size = probe.fixed_size if plan.record_size is None else plan.record_size
+    used = probe.dynamic_parts > 0
+    values = {
+        "name": comment((probe.end or probe.target).format),
+        "function": probe.function,
+        "index": probe.index,
+        "words": (size - HEADER.size) // 8,
+        "room": f"char text[{probe.text_size}]; " if used else "",
+        "unwanted": "!begun" if probe.end else "!wanted()",
+        "variables": _variables(probe),
+        "condition": condition_text(probe),
+        "out": _out(probe),
+        "take": _TAKE_SCRATCH % ("probe", _out(probe)) if used else _RESERVE % _out(probe),
+        "copy": _copied(probe),
+        "captures": "".join(_capture(probe, number) for number in range(len(probe.captures))),
+        "give": _OUTPUT % probe.fixed_size if used else _SUBMIT,
+        "done": _done(probe),
+    }
+    return begins + _PROBE % values
+
+
+def _variables(probe: PlannedProbe) -> str:
+    lines = []
+    if probe.dynamic_parts:
+        lines.append("u64 used = 0;")
+    if probe.dynamic:
+        lines.append("u32 size, where;")
+    if probe.end:
+        lines.append("u64 thread = bpf_get_current_pid_tgid();")
+        lines.append(f"struct begun_{probe.index} *begun = begun_{probe.index}.lookup(&thread);")
+        lines.append(f"s64 ret = {result_value(probe.end)};")
+        lines.append("u64 duration = begun ? bpf_ktime_get_ns() - begun->time_ns : 0;")
+    return indent("\n".join(lines) + "\n", "    ") if lines else ""
+
+
+def _begin(probe: PlannedProbe) -> str:
+    copy = copy_text(probe.target, probe.raw, KEPT)
+    values = {"name": comment(probe.format), "index": probe.index, "words": max(1, probe.words)}
+    return _BEGIN % {**values, "function": probe.begin, "copy": copy}
+
+
+def _done(probe: PlannedProbe) -> str:
+    return f"    begun_{probe.index}.delete(&thread);\n" if probe.end else ""
+
+
+def _out(probe: PlannedProbe) -> str:
+    """Leave without an event: what waited is not wanted any more."""
+    return f"return begun_{probe.index}.delete(&thread), 0" if probe.end else "return 0"
+
+
+def condition_text(probe: PlannedProbe) -> str:
+    """Statements that leave when the condition is not met."""
+    code = probe.condition
+    if code is None:
+        return ""
+    return f"{indent(code.statements, '    ')}    if ({code.failed} || !({code.value}))\n        {_out(probe)};\n"
+
+
+def _copied(probe: PlannedProbe) -> str:
+    if not probe.end:
+        copy = copy_text(probe.target, probe.raw)
+        parts = [_append(probe, bit, layout) for bit, layout in enumerate(probe.dynamic)]
+        return "\n".join((copy, *parts)).rstrip("\n")
+    lines = [f"    record->raw[{word}] = begun->raw[{word}];" for word in range(probe.words)]
+    lines += [f"    record->raw[{probe.words}] = ret;", f"    record->raw[{probe.words + 1}] = duration;"]
+    return "\n".join(lines)
+
+
+def _append(probe: PlannedProbe, bit: int, layout: FieldLayout) -> str:
+    field = layout.field
+    base = field.offset + field.size if field.location == "__rel_loc" else 0
+    return _APPEND % {"offset": field.offset, "cap": probe.cap, "base": base, "bit": 1 << min(bit, 31)}
+
+
+def _capture(probe: PlannedProbe, number: int) -> str:
+    capture: Capture = probe.captures[number]
+    code, length = capture.code, capture.length
+    statements = indent(code.statements + (length.statements if length else ""), "        ")
+    values = {
+        "statements": statements,
+        "value": code.value,
+        "failed": code.failed,
+        "slot": (probe.slots_offset - HEADER.size) // 8 + number,
+        "bit": 1 << number,
+        "size": capture.size,
+        "space": "user" if capture.user else "kernel",
+        "length": length.value if length else capture.size,
+    }
+    return _TEMPLATES[capture.kind] % values
+
+
+def comment(format_: EventFormat) -> str:
+    """The event's name for a comment: letters, digits and `_`, with `?` for all else."""
+    return re.sub(r"\W", "?", f"{format_.group} {format_.name}", flags=re.ASCII).replace("?", ":", 1)
