@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from tracescope.attach import kernel
 from tracescope.attach.btf_target import with_types
-from tracescope.attach.offsets import Offsets, PathOffsets
+from tracescope.attach.captures import default_captures
+from tracescope.attach.layout import Capture, Code
+from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.session import Session
 from tracescope.attach.target import Target, tracepoint
@@ -37,16 +39,24 @@ def open_session(
     return Session(open_plan(host, wanted, filters), buffer=buffer)
 
 
-def open_plan(host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS) -> Plan:
+def open_plan(
+    host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *, bare: bool = False
+) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
     types = _types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    objects = _known(ObjectOffsets.from_btf, types)
+
+    def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
+        return () if bare else default_captures(target, objects), None
+
     return plan(
         targets,
         filters=filters,
         offsets=_known(Offsets.from_btf, types),
         helpers=read_formats(host, HELPER_EVENTS),
-        paths=_known(PathOffsets.from_btf, types),
+        objects=objects,
+        read=read,
     )
 
 

@@ -25,8 +25,8 @@ def program_text(plan: Plan) -> str:
     parts.append(scratch_text(plan, program_exec.RECORD_BYTES))
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
         parts.append(program_exec.common_text(plan))
-    if plan.paths and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
-        parts.append(path_text(plan.paths))
+    if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
+        parts.append(path_text(plan.objects))
     parts.extend(_probe(plan, probe) for probe in plan.probes)
     helpers = {helper.function: helper for helper in (*plan.before, *plan.after)}
     parts.extend(_helper(plan, helper) for helper in helpers.values())

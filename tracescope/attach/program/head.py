@@ -74,6 +74,16 @@ static inline u32 parent(void)
 }
 """
 
+_POINTER = """
+static inline u64 pointer_at(u64 at)
+{
+    u64 value = 0;
+
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)at);
+    return value;
+}
+"""
+
 _THINNED = """
 /* True for an event that is left out so that the reader can keep up. */
 static inline int thinned(struct count *count)
@@ -91,7 +101,7 @@ static inline int thinned(struct count *count)
 
 def head_text(plan: Plan) -> str:
     """Header, maps and the functions that fill the header."""
-    return _HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)} + _THINNED
+    return _HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)} + _POINTER + _THINNED
 
 
 def fill_text(offsets: Offsets | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tracescope.attach.offsets import PathOffsets
+from tracescope.attach.offsets import ObjectOffsets
 
 __all__ = ("PATH_BYTES", "path_text")
 
@@ -14,14 +14,6 @@ _STEPS, _NAME = 32, 256
 
 
 _PATH = """
-static inline u64 pointer_at(u64 at)
-{
-    u64 value = 0;
-
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)at);
-    return value;
-}
-
 /* The names from the file that a `struct path` leads to up to the root, each with its NUL; how many bytes they take. */
 static inline u32 read_path(char *text, u64 path)
 {
@@ -55,6 +47,6 @@ static inline u32 read_path(char *text, u64 path)
 """
 
 
-def path_text(offsets: PathOffsets) -> str:
+def path_text(offsets: ObjectOffsets) -> str:
     """The function `read_path(text, path)`; `text` has room for PATH_BYTES."""
     return _PATH % {**asdict(offsets), "steps": _STEPS, "name": _NAME, "room": PATH_BYTES - _NAME}

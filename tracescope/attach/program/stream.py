@@ -144,10 +144,13 @@ _BYTES = """\
 """
 _PATH = """\
     {
-%(statements)s        u32 length = %(failed)s ? 0 : read_path(&record->text[used], %(value)s);
+%(statements)s        u64 path = %(value)s, length = 0;
 
-        record->raw[%(slot)d] = %(failed)s ? -14 : (s64)length;
-        used += length;
+        if (path && !(%(failed)s))
+            length = read_path(&record->text[used], path);
+        record->raw[%(slot)d] = %(failed)s ? -14 : path && !length ? -14 : (s64)length;
+        if (length <= %(size)d)
+            used += length;
     }
 """
 _TEMPLATES = {
