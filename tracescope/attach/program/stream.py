@@ -144,13 +144,16 @@ _BYTES = """\
 """
 _PATH = """\
     {
-%(statements)s        u64 path = %(value)s, length = 0;
+%(statements)s        u64 path = %(value)s, length;
 
+        record->raw[%(slot)d] = 0;
         if (path && !(%(failed)s))
-            length = read_path(&record->text[used], path);
-        record->raw[%(slot)d] = %(failed)s ? -14 : path && !length ? -14 : (s64)length;
+            read_path(&record->text[used], &record->raw[%(slot)d], path);
+        length = record->raw[%(slot)d];
         if (length <= %(size)d)
             used += length;
+        if (!length && (path || %(failed)s))
+            record->raw[%(slot)d] = -14;
     }
 """
 _TEMPLATES = {
