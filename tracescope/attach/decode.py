@@ -16,7 +16,7 @@ from tracescope.attach.plan import Plan
 from tracescope.attach.target import Shape
 from tracescope.attach.values import Value, bytes_value, fixed_reader, until_nul
 from tracescope.printable import decode
-from tracescope.sources.print_fmt import flag_tables
+from tracescope.sources.print_fmt import fields_in_hex, flag_tables
 
 __all__ = ("Decoder", "path_of")
 
@@ -68,7 +68,12 @@ class _ProbeDecoder:
         hidden = {"__syscall_nr", *(capture.name for capture in probe.captures)}
         layouts = [layout for layout in probe.fields if layout.field.name not in hidden]
         as_argument = probe.shape in _AS_ARGUMENT
-        self._readers = [(layout, fixed_reader(layout, tables, as_argument=as_argument)) for layout in layouts]
+        # The kernel's text of a system call shows every argument in hexadecimal.
+        in_hex = {} if as_argument else fields_in_hex(probe.format.print_fmt)
+        self._readers = [
+            (one, fixed_reader(one, tables, as_argument=as_argument, in_hex=in_hex.get(one.field.name, "")))
+            for one in layouts
+        ]
         self.returns = any(layout.field.name == "ret" for layout in layouts) and probe.shape is not Shape.RECORD
         self._order = self._names_in_order() if probe.captures else ()
 
