@@ -33,7 +33,7 @@ PROCESSES = _names(
     """
     sched:sched_process_fork sched:sched_process_exec sched:sched_prepare_exec sched:sched_process_exit
     sched:sched_process_wait sched:sched_wakeup_new sched:sched_waking sched:sched_switch sched:sched_stat_runtime
-    sched:sched_migrate_task task:task_newtask task:task_rename task:task_prctl_unknown oom:oom_score_adj_update
+    task:task_newtask task:task_rename task:task_prctl_unknown oom:oom_score_adj_update
     """
 )
 TIMERS = _names(
@@ -145,10 +145,6 @@ def test_processes(provoke):
         adjusted = Path("/proc/self/oom_score_adj").read_text()
         Path("/proc/self/oom_score_adj").write_text("17")
         Path("/proc/self/oom_score_adj").write_text(adjusted)
-        cpus = os.sched_getaffinity(0)
-        for cpu in sorted(cpus):
-            os.sched_setaffinity(0, {cpu})
-        os.sched_setaffinity(0, cpus)
     found.one("sched_process_fork", parent_pid=me, child_pid=child, parent_comm=comm)
     found.one("task_newtask", pid=child, comm=comm)
     found.one("sched_wakeup_new", pid=child, comm=comm)
@@ -157,15 +153,10 @@ def test_processes(provoke):
         found.one("sched_prepare_exec", filename="/bin/true", interp="/bin/true", pid=child, comm=comm)
     found.one("sched_process_exit", pid=child, comm="true", group_dead=True)
     assert found.one("sched_process_wait", pid=child).pid == me
-    assert found.one("sched_waking").args["target_cpu"] in cpus
+    assert found.one("sched_waking").args["target_cpu"] in range(os.cpu_count())
     # The parent gave way to wait; of the child's own last one nothing is heard: it has left the tree.
     assert found.one("sched_switch", prev_pid=me, prev_comm=comm).pid == me
     assert found.one("sched_stat_runtime", pid=child).args["runtime"] > 0
-    if len(cpus) > 1:
-        assert {event.args["dest_cpu"] for event in found.all("sched_migrate_task") if event.pid == me} <= cpus
-        assert found.one("sched_migrate_task").args["orig_cpu"] in cpus
-    else:
-        found.waiting.discard("sched:sched_migrate_task")
     assert found.one("task_rename", newcomm="a [name]\x1b", oldcomm=comm).pid == me
     if has("task:task_prctl_unknown"):
         found.one("task_prctl_unknown", option=987654, arg2=1, arg3=2, arg4=3, arg5=4)
