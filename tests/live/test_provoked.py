@@ -156,7 +156,7 @@ def test_processes(provoke):
     assert found.one("sched_waking").args["target_cpu"] in range(os.cpu_count())
     # The parent gave way to wait; of the child's own last one nothing is heard: it has left the tree.
     assert found.one("sched_switch", prev_pid=me, prev_comm=comm).pid == me
-    assert found.one("sched_stat_runtime", pid=child).args["runtime"] > 0
+    assert found.one("sched_stat_runtime", pid=me).args["runtime"] > 0
     assert found.one("task_rename", newcomm="a [name]\x1b", oldcomm=comm).pid == me
     if has("task:task_prctl_unknown"):
         found.one("task_prctl_unknown", option=987654, arg2=1, arg3=2, arg4=3, arg5=4)
