@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tracescope.attach import kernel
 from tracescope.attach.btf_target import with_types
+from tracescope.attach.call_memory import call_captures
 from tracescope.attach.captures import default_captures
 from tracescope.attach.layout import Capture, Code
 from tracescope.attach.offsets import ObjectOffsets, Offsets
@@ -48,7 +49,7 @@ def open_plan(
     objects = _known(ObjectOffsets.from_btf, types)
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
-        return () if bare else default_captures(target, objects), None
+        return () if bare else (*default_captures(target, objects), *call_captures(target)), None
 
     return plan(
         targets,

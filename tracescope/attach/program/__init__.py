@@ -12,7 +12,7 @@ from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, fill_text, head_text
 from tracescope.attach.program.path import path_text
-from tracescope.attach.program.stream import comment, condition_text, probe_text, scratch_text
+from tracescope.attach.program.stream import comment, condition_text, definitions_text, probe_text, scratch_text
 from tracescope.attach.program.words import copy_text, load
 from tracescope.attach.target import Shape
 
@@ -37,7 +37,8 @@ def _probe(plan: Plan, probe: PlannedProbe) -> str:
     if probe.shape is not Shape.EXEC:
         return probe_text(plan, probe)
     copy = copy_text(probe.target, probe.raw)
-    return program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+    text = program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+    return definitions_text(probe) + text
 
 
 def _helper(plan: Plan, helper: Helper) -> str:

@@ -6,7 +6,7 @@ A record of one size is reserved in the ring and filled there; one that varies i
 from __future__ import annotations
 
 import re
-from textwrap import indent
+from textwrap import dedent, indent
 
 from tracescope.attach.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
 from tracescope.attach.plan import Plan
@@ -14,7 +14,7 @@ from tracescope.attach.program.words import KEPT, copy_text, result_value
 from tracescope.attach.target import Shape
 from tracescope.model import EventFormat
 
-__all__ = ("comment", "condition_text", "probe_text", "scratch_text")
+__all__ = ("comment", "condition_text", "definitions_text", "probe_text", "scratch_text")
 
 _SCRATCH = """
 /* Records that vary in size are put together here, each program's in its own place: one may interrupt another. */
@@ -192,7 +192,13 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
         "give": _OUTPUT % probe.fixed_size if used else _SUBMIT,
         "done": _done(probe),
     }
-    return begins + _PROBE % values
+    return definitions_text(probe) + begins + _PROBE % values
+
+
+def definitions_text(probe: PlannedProbe) -> str:
+    """The functions that the condition and the captures of a probe call."""
+    codes = [probe.condition, *(capture.code for capture in probe.captures)]
+    return "".join(code.definitions for code in codes if code is not None)
 
 
 def _variables(probe: PlannedProbe) -> str:
@@ -229,7 +235,7 @@ def condition_text(probe: PlannedProbe) -> str:
     code = probe.condition
     if code is None:
         return ""
-    return f"{indent(code.statements, '    ')}    if ({code.failed} || !({code.value}))\n        {_out(probe)};\n"
+    return f"{code.statements}    if ({code.failed} || !({code.value}))\n        {_out(probe)};\n"
 
 
 def _copied(probe: PlannedProbe) -> str:
@@ -251,7 +257,7 @@ def _append(probe: PlannedProbe, bit: int, layout: FieldLayout) -> str:
 def _capture(probe: PlannedProbe, number: int) -> str:
     capture: Capture = probe.captures[number]
     code, length = capture.code, capture.length
-    statements = indent(code.statements + (length.statements if length else ""), "        ")
+    statements = indent(dedent(code.statements + (length.statements if length else "")), "        ")
     values = {
         "statements": statements,
         "value": code.value,
