@@ -12,10 +12,11 @@ from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode import Decoder
 from tracescope.attach.events import Clock, Event
 from tracescope.attach.layout import PlannedProbe
+from tracescope.attach.life import Counts, ProbeCount, SessionState
 from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
-from tracescope.attach.ring_session import Counts, ProbeCount, RingSession, SessionState
+from tracescope.attach.ring_session import RingSession
 from tracescope.errors import AttachError
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "program_of")
