@@ -14,7 +14,7 @@ from tracescope.attach.layout import FieldLayout
 from tracescope.model import Field, FlagTable
 from tracescope.printable import decode
 
-__all__ = ("Reader", "Value", "bytes_value", "fixed_reader", "until_nul")
+__all__ = ("Reader", "Value", "argument_type", "bytes_value", "fixed_reader", "until_nul")
 
 Value: TypeAlias = "int | bool | str | list[str | None] | dict[str, str] | None"
 """A number, a text, an address as `0x…`, None for what could not be read, `{"raw": "0x…"}` for bytes not decoded."""
@@ -51,7 +51,7 @@ def fixed_reader(layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_arg
     field, offset = layout.field, layout.offset
     size, signed = field.size, field.signed
     if as_argument and size == 8:
-        size, signed = _argument_type(field)
+        size, signed = argument_type(field)
     code = _CODES.get((size, signed))
     if field.array is not None or code is None:
         return lambda record: bytes_value(field, record[offset : offset + field.size])
@@ -69,7 +69,7 @@ def fixed_reader(layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_arg
     return lambda record: int(unpack(record, offset)[0])
 
 
-def _argument_type(field: Field) -> tuple[int, bool]:
+def argument_type(field: Field) -> tuple[int, bool]:
     """Size and sign of an argument as the system call takes it."""
     name = re.sub(r"\b(const|volatile)\b", "", field.type).strip()
     if name.startswith("enum "):
