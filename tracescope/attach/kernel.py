@@ -218,5 +218,8 @@ def recursion_misses(program: int) -> int:
 def possible_cpus(host: Host) -> int:
     """How many values an element of a per-CPU map has: one for each possible CPU."""
     text = host.read("/sys/devices/system/cpu/possible").decode("ascii", "replace")
-    ranges = [[int(end) for end in part.split("-")] for part in text.split(",")]
-    return sum(last - first + 1 for first, *_, last in ([*ends, ends[-1]] for ends in ranges))
+    count = 0
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        count += int(last or first) - int(first) + 1
+    return count

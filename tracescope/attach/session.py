@@ -19,7 +19,7 @@ from tracescope.attach.program import program_text
 from tracescope.attach.ring_session import RingSession
 from tracescope.errors import AttachError
 
-__all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "program_of")
+__all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
 
 class Session(RingSession[Event]):
@@ -44,24 +44,34 @@ class Session(RingSession[Event]):
         return self._decoder.decode(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
-        for helper in self.plan.before:
-            attached.callback(os.close, _attach_helper(helper, loaded))
-        for probe in self.plan.probes:
-            try:
-                event = attach_tracepoint(probe.format, program_of(loaded, probe.function))
-            except AttachError as error:
-                self.failed.append((probe, error))
-            else:
-                attached.callback(os.close, event)
-        if len(self.failed) == len(self.plan.probes):
-            raise self.failed[0][1]
-        for helper in self.plan.after:
-            attached.callback(os.close, _attach_helper(helper, loaded))
-        if self.plan.filters.tree:
-            tree.seed(loaded.maps["tree"], self.plan.filters.tree)
+        self.failed += attach_plan(self.plan, loaded, attached)
 
     def _counted(self, index: int) -> tuple[str, ...]:
         return (self.plan.probes[index].function,)
+
+
+def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[PlannedProbe, AttachError]]:
+    """Hang all of a plan on its events until `attached` is closed; the probes that cannot be, each with its reason.
+
+    Raises AttachError when that is all of them.
+    """
+    failed: list[tuple[PlannedProbe, AttachError]] = []
+    for helper in plan.before:
+        attached.callback(os.close, _attach_helper(helper, loaded))
+    for probe in plan.probes:
+        try:
+            event = attach_tracepoint(probe.format, program_of(loaded, probe.function))
+        except AttachError as error:
+            failed.append((probe, error))
+        else:
+            attached.callback(os.close, event)
+    if len(failed) == len(plan.probes):
+        raise failed[0][1]
+    for helper in plan.after:
+        attached.callback(os.close, _attach_helper(helper, loaded))
+    if plan.filters.tree:
+        tree.seed(loaded.maps["tree"], plan.filters.tree)
+    return failed
 
 
 def program_of(loaded: Loaded, function: str) -> int:
