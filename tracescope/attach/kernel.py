@@ -7,11 +7,13 @@ is made here are close-on-exec file descriptors: when the process dies, however 
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import platform
 import resource
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ __all__ = (
     "PerfAttr",
     "bpf",
     "enable_event",
+    "map_batches",
     "map_create",
     "map_delete",
     "map_lookup",
@@ -37,11 +40,15 @@ __all__ = (
     "set_program",
 )
 
-_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE = 0, 1, 2, 3
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
+_MAP_LOOKUP_BATCH = 24
 _RAW_TRACEPOINT_OPEN = 17
 _PERF_FLAG_FD_CLOEXEC = 8
 _ATTR_SIZE = 112
 _DISABLED = 1
+_BATCH_BYTES = 4 << 20
+# The kernel's ENOTSUPP, which user space has no name for, among them.
+_NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 
 # (bpf, perf_event_open); arm64, riscv64 and loongarch64 share the generic table.
 _NUMBERS = {"x86_64": (321, 298), "s390x": (351, 331), "ppc64le": (361, 319)}
@@ -116,6 +123,46 @@ def map_delete(fd: int, key: bytes) -> None:
     _element(_MAP_DELETE, fd, key, None)
 
 
+def map_batches(fd: int, key: int, value: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """All elements of a hash map, many at a time: how many, their keys and values one behind the other; sizes in bytes.
+
+    Every element that was there at the beginning comes once, unless it is taken out meanwhile.
+    """
+    count = max(64, _BATCH_BYTES // (key + value))
+    place, at = ctypes.create_string_buffer(8), 0
+    keys, values = ctypes.create_string_buffer(count * key), ctypes.create_string_buffer(count * value)
+    more = True
+    while more:
+        addresses = [ctypes.addressof(buffer) for buffer in (place, keys, values)]
+        attr = struct.pack("=QQQQIIQQ", at, *addresses, count, fd, 0, 0)
+        buffer = ctypes.create_string_buffer(attr, len(attr))
+        try:
+            bpf(_MAP_LOOKUP_BATCH, buffer)
+        except OSError as error:
+            if error.errno in _NO_BATCHES and not at:
+                yield from _one_by_one(fd, key, value)
+                return
+            if error.errno != errno.ENOENT:
+                raise
+            more = False
+        (found,) = struct.unpack_from("=I", buffer, 32)
+        at = addresses[0]
+        yield found, keys.raw[: found * key], values.raw[: found * value]
+
+
+def _one_by_one(fd: int, key: int, value: int) -> Iterator[tuple[int, bytes, bytes]]:
+    """The same, on a kernel that hands out one element at a time."""
+    at: bytes | None = None
+    following = ctypes.create_string_buffer(key)
+    with suppress(FileNotFoundError):
+        while True:
+            before = ctypes.create_string_buffer(at, key) if at is not None else None
+            address = ctypes.addressof(before) if before is not None else 0
+            bpf(_MAP_NEXT_KEY, struct.pack("=IIQQQ", fd, 0, address, ctypes.addressof(following), 0))
+            at = following.raw
+            yield 1, at, map_lookup(fd, at, value)
+
+
 @dataclass(frozen=True, slots=True)
 class PerfAttr:
     """The part of `struct perf_event_attr` that attaching needs; `flags` are its bit fields as one word."""
@@ -167,8 +214,8 @@ def recursion_misses(program: int) -> int:
 
 
 def possible_cpus(host: Host) -> int:
-    """How many values an element of a per-CPU map has: the highest possible CPU and those below."""
-    return _cpus(host, "possible")[-1] + 1
+    """How many values an element of a per-CPU map has: one for each possible CPU."""
+    return len(_cpus(host, "possible"))
 
 
 def online_cpus(host: Host) -> list[int]:
