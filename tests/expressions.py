@@ -156,6 +156,7 @@ def host_library(folder: Path, functions: str) -> dict[str, Callable[..., int]]:
     """The functions by name, compiled on this machine."""
     source, library = folder / "expressions.c", folder / "expressions.so"
     flags = ["-O1", "-fwrapv", "-fno-strict-aliasing", "-shared", "-fPIC", "-Werror", "-Wno-unknown-pragmas"]
+    flags += ["-Wno-attributes"]
     source.write_text(_KERNEL + HELPERS + functions)
     done = subprocess.run(["gcc", *flags, "-o", library, source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:4000]
