@@ -6,15 +6,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from meaning_formats import PLAIN, X86, Calls, calls_of, plain_arguments
 
 from tracescope.attach.meaning import Choice, Phase, Wanted, copies_of, limited, meaning_of, result_meaning
 from tracescope.attach.meaning.kinds import Address, Meaning, Text
 from tracescope.attach.meaning.names import family_of, load_table, name_set
 from tracescope.host import SnapshotHost
 from tracescope.model import Field
-from tracescope.sources.tracefs import read_formats
 
-X86 = "x86_64"
 TABLE = load_table("calls.toml")
 # In the table for kernels newer than the recorded ones (6.18 has them; read from its formats).
 NEWER_CALLS = """
@@ -22,51 +21,13 @@ cachestat fchmodat2 file_getattr file_setattr futex_requeue futex_wait futex_wak
 lsm_get_self_attr lsm_set_self_attr mseal open_tree_attr removexattrat setxattrat statmount
 """
 NEWER = set(NEWER_CALLS.split())
-# Counts, ids, offsets and reserved flags, with nothing to say about the number.
-PLAIN_ARGUMENTS = """
-alarm.seconds bind.addrlen bpf.size connect.addrlen copy_file_range.flags epoll_create.size epoll_pwait.maxevents
-epoll_pwait.timeout epoll_pwait2.maxevents epoll_wait.maxevents epoll_wait.timeout eventfd.count eventfd2.count
-exit.error_code exit_group.error_code futex.val futex_waitv.flags futex_waitv.nr_futexes get_mempolicy.maxnode
-getdents.count getdents64.count getgroups.gidsetsize getpriority.who inotify_rm_watch.wd io_getevents.min_nr
-io_getevents.nr io_pgetevents.min_nr io_pgetevents.nr io_setup.nr_events io_submit.nr io_uring_enter.min_complete
-io_uring_enter.to_submit io_uring_register.nr_args io_uring_setup.entries ioperm.from ioperm.num ioperm.turn_on
-iopl.level ioprio_get.who ioprio_set.who kcmp.idx1 kcmp.idx2 kexec_file_load.cmdline_len kexec_load.nr_segments
-keyctl.arg2 keyctl.arg3 keyctl.arg4 keyctl.arg5 listen.backlog lookup_dcookie.cookie64 mbind.maxnode
-membarrier.cpu_id migrate_pages.maxnode modify_ldt.bytecount modify_ldt.func move_pages.nr_pages
-mq_timedsend.msg_prio msgctl.msqid msgrcv.msgtyp msgrcv.msqid msgsnd.msqid perf_event_open.cpu pidfd_getfd.flags
-pkey_alloc.flags pkey_free.pkey pkey_mprotect.pkey poll.nfds poll.timeout_msecs ppoll.nfds prctl.arg4 preadv.pos_h
-preadv.pos_l preadv.vlen preadv2.pos_h preadv2.pos_l preadv2.vlen process_madvise.flags process_mrelease.flags
-process_vm_readv.flags process_vm_readv.liovcnt process_vm_readv.riovcnt process_vm_writev.flags
-process_vm_writev.liovcnt process_vm_writev.riovcnt pselect6.n pwritev.pos_h pwritev.pos_l pwritev.vlen
-pwritev2.pos_h pwritev2.pos_l pwritev2.vlen quotactl.id quotactl_fd.id readlink.bufsiz readlinkat.bufsiz readv.vlen
-recvmmsg.vlen remap_file_pages.pgoff rseq.rseq_len sched_getaffinity.len sched_getattr.flags sched_getattr.usize
-sched_setaffinity.len sched_setattr.flags select.n semctl.semid semctl.semnum semget.nsems semop.nsops semop.semid
-semtimedop.nsops semtimedop.semid sendmmsg.vlen sendto.addr_len set_mempolicy.maxnode
-set_mempolicy_home_node.flags set_mempolicy_home_node.home_node setdomainname.len setgroups.gidsetsize
-sethostname.len setpriority.niceval setpriority.who setsockopt.optlen shmat.shmid shmctl.shmid socketpair.protocol
-syslog.len sysfs.arg1 sysfs.arg2 sysfs.option timer_delete.timer_id timer_getoverrun.timer_id
-timer_gettime.timer_id timer_settime.timer_id vmsplice.nr_segs writev.vlen
-"""
-PLAIN = set(PLAIN_ARGUMENTS.split())
 CAP = 1 << 13
-
-Calls = dict[str, tuple[Field, ...]]
 
 
 @pytest.fixture(scope="session")
 def calls(debian12: SnapshotHost) -> Calls:
     """The system calls of Debian 12 with their arguments."""
     return calls_of(debian12)
-
-
-def calls_of(host: SnapshotHost) -> Calls:
-    return {
-        event.name.removeprefix("sys_enter_"): tuple(
-            field for field in event.fields if field.name != "__syscall_nr" and not field.location
-        )
-        for event in read_formats(host).formats
-        if event.group == "syscalls" and event.name.startswith("sys_enter_")
-    }
 
 
 def rows(section: str) -> Iterator[tuple[str, str, object]]:
@@ -93,13 +54,7 @@ def test_every_call_and_argument_of_the_table_is_one_of_the_kernels(calls: Calls
 
 @pytest.mark.parametrize("host", ["debian11", "debian12"])
 def test_every_integer_that_is_left_plain_was_decided_to_be(host: str, request: pytest.FixtureRequest):
-    plain = {
-        f"{call}.{field.name}"
-        for call, arguments in calls_of(request.getfixturevalue(host)).items()
-        for field in arguments
-        if meaning_of(call, field.name, field.type, machine=X86) is None
-    }
-    assert plain <= PLAIN
+    assert plain_arguments(calls_of(request.getfixturevalue(host))) <= PLAIN
 
 
 def test_every_pointer_has_a_meaning_at_least_of_an_address(calls: Calls):

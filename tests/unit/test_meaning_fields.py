@@ -2,89 +2,38 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import struct
 
 import pytest
+from meaning_formats import X86, check_addresses, check_devices, check_modes, events_of
 
 from tracescope.attach.meaning import field_meaning, words
-from tracescope.attach.meaning.kinds import Device, IpAddress, LinkAddress, Mode, Named, Result, SocketAddress
-from tracescope.host import SnapshotHost
-from tracescope.model import EventFormat
-from tracescope.sources.print_fmt import split_print_fmt
-from tracescope.sources.tracefs import read_formats
+from tracescope.attach.meaning.kinds import Named, Result
 
 HOSTS = ["debian11", "debian12"]
-CONVERSION = re.compile(r"%[-+ #0]*(\*|\d+)?(?:\.(\*|\d*))?(?:hh|h|ll|l|z|L|t)?(p[A-Za-z0-9]*|[a-zA-Z%])")
-# lib/vsprintf.c, pointer(): what the kernel prints with each of these.
-POINTERS = {"pI4": IpAddress, "pI6c": IpAddress, "pI6": IpAddress, "pISpc": SocketAddress, "pM": LinkAddress}
-X86 = "x86_64"
-
-
-def events(name: str, request: pytest.FixtureRequest) -> list[EventFormat]:
-    host: SnapshotHost = request.getfixturevalue(name)
-    return [event for event in read_formats(host).formats if event.group != "syscalls"]
-
-
-def printed(event: EventFormat) -> dict[str, str]:
-    """The extension of `%p` that each plain field is printed with."""
-    text, arguments = split_print_fmt(event.print_fmt)
-    kinds = []
-    for width, digits, kind in CONVERSION.findall(text):
-        kinds += ["*"] * ((width == "*") + (digits == "*")) + ([kind] if kind != "%" else [])
-    names = [re.fullmatch(r"\(*REC->(\w+)\)*", argument) for argument in arguments]
-    return {name[1]: kind for name, kind in zip(names, kinds, strict=True) if name}
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_the_kernel_prints_as_an_address_is_one(host: str, request: pytest.FixtureRequest):
-    seen = 0
-    for event in events(host, request):
-        kinds = printed(event)
-        for field in event.fields:
-            wanted = POINTERS.get(kinds.get(field.name, ""))
-            found = field_meaning(event.group, event.name, field.name, field.full_type, machine=X86)
-            if wanted and field.array is not None and not field.location:
-                assert isinstance(found, wanted), (event.probe, field.name)
-                seen += 1
-            if isinstance(found, IpAddress | SocketAddress):
-                assert kinds[field.name] in POINTERS, (event.probe, field.name)
-    assert seen > 30
+    assert check_addresses(events_of(request.getfixturevalue(host))) > 30
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_what_the_kernel_splits_into_major_and_minor_is_a_device(host: str, request: pytest.FixtureRequest):
-    seen = 0
-    for event in events(host, request):
-        for field in event.fields:
-            split = re.search(rf"REC->{field.name}\)+ *>> *20", event.print_fmt)
-            found = field_meaning(event.group, event.name, field.name, field.full_type)
-            if field.type == "dev_t":
-                assert isinstance(found, Device) == bool(split), (event.probe, field.name)
-                seen += 1
-            else:
-                assert not isinstance(found, Device)
-    assert seen > 50
+    assert check_devices(events_of(request.getfixturevalue(host))) > 50
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_file_mode_is_what_the_kernel_prints_in_octal(host: str, request: pytest.FixtureRequest):
-    seen = 0
-    for event in events(host, request):
-        text, _ = split_print_fmt(event.print_fmt)
-        for field in event.fields:
-            if isinstance(field_meaning(event.group, event.name, field.name, field.full_type), Mode):
-                assert "0%o" in text, event.probe
-                seen += 1
-    assert seen > 3
+    assert check_modes(events_of(request.getfixturevalue(host))) > 3
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_signals_and_errors_are_named(host: str, request: pytest.FixtureRequest):
     found = {
         f"{event.group}:{event.name}.{field.name}": meaning
-        for event in events(host, request)
+        for event in events_of(request.getfixturevalue(host))
         for field in event.fields
         if (meaning := field_meaning(event.group, event.name, field.name, field.full_type, machine=X86))
     }
