@@ -12,14 +12,16 @@ import platform
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from typing import Protocol, Self
 
 from tracescope import __version__
 from tracescope.attach import bcc, kernel
+from tracescope.attach.source_lines import parse_listing
+from tracescope.attach.verifier import refusal
 from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused
 
@@ -28,6 +30,8 @@ __all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "wi
 _LOAD_64 = 0x18
 _MAP_FD = 1
 _TIMEOUT = 60.0
+# BCC's DEBUG_SOURCE.
+_LISTING = 8
 # Later versions of the kernel's helpers are declared with anonymous tagged members.
 _CFLAGS = (
     "-fms-extensions",
@@ -98,21 +102,26 @@ class BccBackend:
 
     def load(self, text: str) -> Loaded:
         """Compile, unless this text was compiled before, and load."""
-        return load(self.compile(text))
+        return load(self.compile(text), lambda: self.lines(text))
 
     def compile(self, text: str) -> Compiled:
-        """Instructions and maps, kept for the next time; errors as from `_compile`."""
+        """Instructions and maps, kept for the next time; errors as from `_run`."""
         key = repr((__version__, platform.machine(), _compiler(), _CFLAGS, text))
         kept = cache.load(key, "program")
         if isinstance(kept, str):
             return _answer(kept)
-        answer = self._compile(text)
+        # BCC writes its warnings to standard output too: the answer is the last line.
+        answer = self._run(text).stdout.splitlines()[-1]
         cache.save(key, answer, "program")
         return _answer(answer)
 
-    def _compile(self, text: str) -> str:
+    def lines(self, text: str) -> dict[str, dict[int, str]]:
+        """By function: lines of source by the number of the instruction where each begins; errors as from `_run`."""
+        return parse_listing(self._run(text, debug=_LISTING).stderr)
+
+    def _run(self, text: str, debug: int = 0) -> subprocess.CompletedProcess[str]:
         """BCC's answer; raises AttachError with the compiler's output in `log`, Refused without BCC."""
-        request = json.dumps({"text": text, "cflags": _CFLAGS})
+        request = json.dumps({"text": text, "cflags": _CFLAGS, "debug": debug})
         with ExitStack() as stack:
             shim = stack.enter_context(as_file(files("tracescope.attach") / "shim"))
             script = stack.enter_context(as_file(files("tracescope.attach") / "bcc.py"))
@@ -131,8 +140,7 @@ class BccBackend:
             raise Refused("nothing here can compile BPF", "BCC for Python is not installed", _INSTALL)
         if done.returncode != 0:
             raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
-        # BCC writes its warnings to standard output too: the answer is the last line.
-        return done.stdout.splitlines()[-1]
+        return done
 
 
 def _compiler() -> list[tuple[int, int, int]]:
@@ -157,17 +165,22 @@ def _answer(text: str) -> Compiled:
     )
 
 
-def load(compiled: Compiled) -> Loaded:
-    """Create the maps and load every program; a program that the verifier refuses does not stop the others."""
+def load(compiled: Compiled, lines: Callable[[], Mapping[str, Mapping[int, str]]] = dict) -> Loaded:
+    """Create the maps and load every program; a program that the verifier refuses does not stop the others.
+
+    `lines` is asked for the lines of source when there is one to explain.
+    """
     loaded = Loaded()
     try:
         for name, spec in compiled.maps.items():
             loaded.maps[name] = _create(name, spec)
         numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
+        sources: Mapping[str, Mapping[int, str]] = {}
         for name, code in compiled.programs.items():
             fd, log = kernel.load_program(_kind(name), with_maps(code, numbers), f"ts_{name}")
             if fd < 0:
-                loaded.refused[name] = _verifier_error(name, -fd, log)
+                sources = sources or lines()
+                loaded.refused[name] = refusal(name, -fd, log, lockdown=_lockdown(), sources=sources.get(name))
             else:
                 loaded.programs[name] = fd
     except BaseException:
@@ -200,9 +213,8 @@ def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
-def _verifier_error(name: str, code: int, log: str) -> AttachError:
-    lines = [
-        line for line in log.splitlines() if line.strip() and not line.startswith(("processed ", "verification time"))
-    ]
-    why = lines[-1].strip() if lines else os.strerror(code)
-    return AttachError(f"the kernel's verifier refused the program `{name}`", why, log=log)
+def _lockdown() -> str:
+    """The kernel's lockdown mode; empty where it does not say."""
+    with suppress(OSError), open("/sys/kernel/security/lockdown", encoding="ascii", errors="replace") as file:
+        return file.read().partition("[")[2].partition("]")[0]
+    return ""
