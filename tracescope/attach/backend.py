@@ -9,26 +9,23 @@ import json
 import mmap
 import os
 import platform
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.resources import as_file, files
-from typing import Protocol, Self
+from typing import Protocol
 
 from tracescope import __version__
-from tracescope.attach import bcc, kernel
+from tracescope.attach import bcc
+from tracescope.attach.loading import BY_NAME, Compiled, Loaded, MapSpec, load, with_maps
+from tracescope.attach.programs import ProgramType
 from tracescope.attach.source_lines import parse_listing
-from tracescope.attach.verifier import refusal
 from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused
 
 __all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
 
-_LOAD_64 = 0x18
-_MAP_FD = 1
 _TIMEOUT = 60.0
 # BCC's DEBUG_SOURCE.
 _LISTING = 8
@@ -46,53 +43,10 @@ _CFLAGS = (
 _INSTALL = "apt-get install python3-bpfcc"
 
 
-@dataclass(frozen=True, slots=True)
-class MapSpec:
-    """A map to create: the kernel's kind, sizes in bytes, and the number that stands for it in the code."""
-
-    kind: int
-    key: int
-    value: int
-    entries: int
-    flags: int
-    fd: int
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """Instructions by function name, maps by name."""
-
-    programs: dict[str, bytes]
-    maps: dict[str, MapSpec]
-
-
-class Loaded:
-    """Programs and maps in the kernel, as file descriptors by name; closing it takes them down."""
-
-    def __init__(self) -> None:
-        self.programs: dict[str, int] = {}
-        self.maps: dict[str, int] = {}
-        self.refused: dict[str, AttachError] = {}
-        """Programs that the verifier did not accept."""
-
-    def close(self) -> None:
-        """Let go of everything."""
-        for fd in (*self.programs.values(), *self.maps.values()):
-            os.close(fd)
-        self.programs.clear()
-        self.maps.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
 class Backend(Protocol):
     """What turns C text into programs in the kernel."""
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str, kinds: Mapping[str, ProgramType] = BY_NAME) -> Loaded:
         """Compile and load; raises AttachError or Refused. Programs refused one by one are in `refused`."""
         ...
 
@@ -100,9 +54,9 @@ class Backend(Protocol):
 class BccBackend:
     """BCC of the distribution, without kernel headers: our own header tree stands in for them."""
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str, kinds: Mapping[str, ProgramType] = BY_NAME) -> Loaded:
         """Compile, unless this text was compiled before, and load."""
-        return load(self.compile(text), lambda: self.lines(text))
+        return load(self.compile(text), kinds, lambda: self.lines(text))
 
     def compile(self, text: str) -> Compiled:
         """Instructions and maps, kept for the next time; errors as from `_run`."""
@@ -163,58 +117,3 @@ def _answer(text: str) -> Compiled:
         {name: bytes.fromhex(code) for name, code in answer["programs"].items()},
         {name: MapSpec(**spec) for name, spec in answer["maps"].items()},
     )
-
-
-def load(compiled: Compiled, lines: Callable[[], Mapping[str, Mapping[int, str]]] = dict) -> Loaded:
-    """Create the maps and load every program; a program that the verifier refuses does not stop the others.
-
-    `lines` is asked for the lines of source when there is one to explain.
-    """
-    loaded = Loaded()
-    try:
-        for name, spec in compiled.maps.items():
-            loaded.maps[name] = _create(name, spec)
-        numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
-        sources: Mapping[str, Mapping[int, str]] = {}
-        for name, code in compiled.programs.items():
-            fd, log = kernel.load_program(_kind(name), with_maps(code, numbers), f"ts_{name}")
-            if fd < 0:
-                sources = sources or lines()
-                loaded.refused[name] = refusal(name, -fd, log, lockdown=_lockdown(), sources=sources.get(name))
-            else:
-                loaded.programs[name] = fd
-    except BaseException:
-        loaded.close()
-        raise
-    return loaded
-
-
-def _kind(function: str) -> int:
-    """What a program hangs on, by its function's name."""
-    return kernel.RAW_TRACEPOINT if function.startswith("raw_") else kernel.TRACEPOINT
-
-
-def _create(name: str, spec: MapSpec) -> int:
-    try:
-        return kernel.map_create(spec.kind, spec.key, spec.value, spec.entries, spec.flags, f"ts_{name}")
-    except PermissionError:
-        raise Refused("the kernel does not let this process use BPF", "bpf() answered EPERM", "run as root") from None
-    except OSError as error:
-        raise AttachError(f"the map `{name}` could not be made", error.strerror or str(error)) from None
-
-
-def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
-    """The instructions with each map's number replaced by its file descriptor."""
-    patched = bytearray(code)
-    for at in range(0, len(code), 8):
-        if code[at] == _LOAD_64 and code[at + 1] >> 4 == _MAP_FD:
-            (number,) = struct.unpack_from("=i", code, at + 4)
-            struct.pack_into("=i", patched, at + 4, numbers[number])
-    return bytes(patched)
-
-
-def _lockdown() -> str:
-    """The kernel's lockdown mode; empty where it does not say."""
-    with suppress(OSError), open("/sys/kernel/security/lockdown", encoding="ascii", errors="replace") as file:
-        return file.read().partition("[")[2].partition("]")[0]
-    return ""

@@ -23,11 +23,12 @@ _WITHOUT = frozenset({Shape.SYSCALL, Shape.EXEC, Shape.SAMPLE})
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """C text that cannot fail."""
+    """C text as it is."""
 
     value: str
     statements: str = ""
     failed: str = "0"
+    definitions: str = ""
 
 
 def default_captures(target: Target, objects: ObjectOffsets | None) -> tuple[Capture, ...]:

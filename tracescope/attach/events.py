@@ -92,11 +92,10 @@ def _shown(value: object) -> str:
     if value is None:
         return _UNREADABLE
     if isinstance(value, Mapping):
-        return (
-            f"raw:{value['raw']}"
-            if "raw" in value
-            else "{" + ", ".join(f"{k}={_shown(v)}" for k, v in value.items()) + "}"
-        )
+        for kind in ("raw", "address"):
+            if value.keys() == {kind}:
+                return "NULL" if value[kind] == "0x0" else f"{kind}:{value[kind]}"
+        return "{" + ", ".join(f"{name}={_shown(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_quoted(item) if isinstance(item, str) else _shown(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,133 +1,47 @@
-"""A program that hands over records through a ring: its thread, its life cycle, its counters.
-
-prepare → load → attach → run → detach → ended (or failed)
-"""
+"""A session whose program hands over records through a ring: read in time, kept until somebody takes them."""
 
 from __future__ import annotations
 
 import struct
-import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar, Generic, Self, TypeVar
+from dataclasses import replace
+from typing import Generic, TypeVar
 
 from tracescope.attach import kernel
-from tracescope.attach.backend import Backend, BccBackend, Loaded
+from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.backlog import Backlog
 from tracescope.attach.governor import Governor
+from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.program import RING_BYTES
+from tracescope.attach.programs import ProgramType
 from tracescope.attach.ring import RingReader
-from tracescope.errors import AttachError, TraceScopeError
-from tracescope.host import LiveHost
 
-__all__ = ("Counts", "ProbeCount", "RingSession", "SessionState")
+__all__ = ("RingSession",)
 
 EventT = TypeVar("EventT")
 
-_POLL_SECONDS = 0.01
-_ZERO, _EVERY = struct.pack("=I", 0), struct.pack("=I", 0xFFFFFFFF)
+_ZERO = struct.pack("=I", 0)
 
 
-class SessionState(StrEnum):
-    """Where a session is in its life."""
-
-    PREPARE = "prepare"
-    LOAD = "load"
-    ATTACH = "attach"
-    RUN = "run"
-    DETACH = "detach"
-    ENDED = "ended"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeCount:
-    """One probe's events: handed over, lost (the ring was full), missed (the kernel skipped the program).
-
-    `skipped` were left out on purpose, so that the reader could keep up.
-    """
-
-    events: int = 0
-    lost: int = 0
-    missed: int = 0
-    skipped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """A session's events: handed over by the kernel, lost before that, dropped afterwards because nobody took them."""
-
-    events: int
-    lost: int
-    dropped: int
-    per_probe: tuple[ProbeCount, ...]
-    waiting: int = 0
-    """Records that nobody has taken yet."""
-
-    @property
-    def skipped(self) -> int:
-        """Events left out on purpose, so that the reader could keep up."""
-        return sum(count.skipped for count in self.per_probe)
-
-
-class RingSession(ABC, Generic[EventT]):
-    """Runs a program's text in a thread of its own and keeps its records until somebody takes them.
-
-    The text has the maps `events` (the ring), `control` (0 unless the session runs) and `counts` (`struct count` by
-    index); with `record_size` all records have that size.
-    """
-
-    COUNT: ClassVar = struct.Struct("=QQ")
-    """`struct count` of the program: events, lost, and perhaps skipped."""
+class RingSession(ProgramSession, Generic[EventT]):
+    """The text has one map more, `events`: the ring. With `record_size` all records have that size."""
 
     def __init__(
         self, program_text: str, *, record_size: int | None, counters: int, filtered: bool,
-        backend: Backend | None, buffer: int, governed: bool = False,
+        backend: Backend | None, buffer: int, governed: bool = False, kinds: Mapping[str, ProgramType] | None = None,
     ) -> None:  # fmt: skip
-        self.program_text = program_text
-        self.state = SessionState.PREPARE
-        self.timings: dict[SessionState, float] = {}
-        """Seconds spent in each state that is over."""
-        self.error: TraceScopeError | None = None
+        super().__init__(program_text, counters=counters, filtered=filtered, backend=backend, kinds=kinds)
         self._record_size = record_size
-        self._filtered = filtered
-        self._backend = backend or BccBackend()
         self._backlog = Backlog(buffer)
         self.governor = Governor() if governed else None
         """Leaves events out when the reader cannot keep up."""
-        self._stop = threading.Event()
-        self._settled = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="tracescope-session", daemon=True)
-        self._loaded: Loaded | None = None
-        self._lock = threading.Lock()
-        self._counts = tuple(ProbeCount() for _ in range(counters))
 
     @abstractmethod
     def decode(self, record: bytes) -> EventT:
         """The event in a record."""
-
-    @abstractmethod
-    def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
-        """Hang the programs on their events, until `attached` is closed."""
-
-    @abstractmethod
-    def _counted(self, index: int) -> tuple[str, ...]:
-        """The functions whose events the counter counts."""
-
-    def start(self) -> None:
-        """Begin; returns at once."""
-        self._thread.start()
-
-    def wait_running(self, timeout: float | None = None) -> None:
-        """Return when events flow; raises what went wrong, or AttachError after `timeout` seconds."""
-        if not self._settled.wait(timeout):
-            raise AttachError("the session does not run yet", f"still in state {self.state} after {timeout:g} s")
-        if self.error:
-            raise self.error
 
     def take(self, limit: int | None = None) -> list[bytes]:
         """Up to `limit` records, oldest first."""
@@ -135,92 +49,21 @@ class RingSession(ABC, Generic[EventT]):
 
     def counts(self) -> Counts:
         """The counters as they are now; exact after `stop()`."""
-        with self._lock:
-            if self._loaded:
-                self._counts = self._read_counts(self._loaded)
-        per_probe = self._counts
-        # With a filter nobody knows whether a skipped event was wanted.
-        missed = 0 if self._filtered else sum(count.missed for count in per_probe)
-        lost = sum(count.lost for count in per_probe) + missed
-        return Counts(
-            sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe, len(self._backlog)
-        )
+        return replace(super().counts(), dropped=self._backlog.dropped, waiting=len(self._backlog))
 
-    def stop(self) -> None:
-        """Detach, read what is left, and wait for the end; may be called again, from any other thread."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
+        reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)
+        undo.callback(reader.close)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
+        def read() -> None:
+            if not self._stop.is_set():
+                self._govern(loaded, reader.fill)
+            for batch in reader.read():
+                self._backlog.put(batch)
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _main(self) -> None:
-        began = time.perf_counter()
-
-        def enter(state: SessionState) -> None:
-            nonlocal began
-            now = time.perf_counter()
-            self.timings[self.state] = now - began
-            began, self.state = now, state
-
-        try:
-            self._run(enter)
-            enter(SessionState.ENDED)
-        except Exception as error:  # noqa: BLE001 - a thread's error reaches nobody unless it is kept
-            self.error = error if isinstance(error, TraceScopeError) else AttachError("the session broke", repr(error))
-            enter(SessionState.FAILED)
-        finally:
-            self._settled.set()
-
-    def _run(self, enter: Callable[[SessionState], None]) -> None:
-        enter(SessionState.LOAD)
-        with self._backend.load(self.program_text) as loaded, ExitStack() as undo:
-            if self._stop.is_set():
-                return
-            enter(SessionState.ATTACH)
-            self._cpus = kernel.possible_cpus(LiveHost())
-            reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)
-            undo.callback(reader.close)
-            with ExitStack() as attached:
-                self._attach(loaded, attached)
-                kernel.map_update(loaded.maps["control"], _ZERO, _EVERY)
-                with self._lock:
-                    self._loaded = loaded
-                enter(SessionState.RUN)
-                self._settled.set()
-                while not self._stop.wait(_POLL_SECONDS):
-                    self._govern(loaded, reader.fill)
-                    self._drain(reader)
-                enter(SessionState.DETACH)
-                kernel.map_update(loaded.maps["control"], _ZERO, _ZERO)
-            # No program of ours runs any more: what is in the ring now is the rest.
-            self._drain(reader)
-            self._final_counts(loaded)
-
-    def _drain(self, reader: RingReader) -> None:
-        for batch in reader.read():
-            self._backlog.put(batch)
+        return read
 
     def _govern(self, loaded: Loaded, fill: float) -> None:
         """Let a smaller share of the events through while the ring fills up, and a larger one when it is calm."""
         if self.governor and self.governor.look(fill, time.monotonic()):
             kernel.map_update(loaded.maps["control"], _ZERO, struct.pack("=I", self.governor.threshold))
-
-    def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
-        counts = []
-        for index in range(len(self._counts)):
-            data = kernel.map_lookup(loaded.maps["counts"], struct.pack("=I", index), self.COUNT.size * self._cpus)
-            events, lost, *skipped = (sum(column) for column in zip(*self.COUNT.iter_unpack(data), strict=True))
-            programs = [loaded.programs[name] for name in self._counted(index) if name in loaded.programs]
-            counts.append(ProbeCount(events, lost, sum(map(kernel.recursion_misses, programs)), *skipped))
-        return tuple(counts)
-
-    def _final_counts(self, loaded: Loaded) -> None:
-        with self._lock:
-            self._counts = self._read_counts(loaded)
-            self._loaded = None

@@ -11,14 +11,16 @@ from tracescope.attach import tree
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode import Decoder
 from tracescope.attach.events import Clock, Event
+from tracescope.attach.hang import hang, program_types
 from tracescope.attach.layout import PlannedProbe
+from tracescope.attach.life import Counts, ProbeCount, SessionState
 from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
-from tracescope.attach.ring_session import Counts, ProbeCount, RingSession, SessionState
+from tracescope.attach.ring_session import RingSession
 from tracescope.errors import AttachError
 
-__all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "program_of")
+__all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
 
 class Session(RingSession[Event]):
@@ -33,6 +35,7 @@ class Session(RingSession[Event]):
         super().__init__(
             program_text(plan), record_size=plan.record_size, counters=len(plan.probes),
             filtered=conditions or bool(plan.filters), backend=backend, buffer=buffer, governed=governed,
+            kinds=program_types(plan),
         )  # fmt: skip
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
@@ -43,24 +46,43 @@ class Session(RingSession[Event]):
         return self._decoder.decode(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
-        for helper in self.plan.before:
-            attached.callback(os.close, _attach_helper(helper, loaded))
-        for probe in self.plan.probes:
-            try:
-                event = attach_tracepoint(probe.format, program_of(loaded, probe.function))
-            except AttachError as error:
-                self.failed.append((probe, error))
-            else:
-                attached.callback(os.close, event)
-        if len(self.failed) == len(self.plan.probes):
-            raise self.failed[0][1]
-        for helper in self.plan.after:
-            attached.callback(os.close, _attach_helper(helper, loaded))
-        if self.plan.filters.tree:
-            tree.seed(loaded.maps["tree"], self.plan.filters.tree)
+        self.failed += attach_plan(self.plan, loaded, attached)
 
     def _counted(self, index: int) -> tuple[str, ...]:
         return (self.plan.probes[index].function,)
+
+
+def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[PlannedProbe, AttachError]]:
+    """Hang all of a plan on its events until `attached` is closed; the probes that cannot be, each with its reason.
+
+    Raises AttachError when that is all of them.
+    """
+    failed: list[tuple[PlannedProbe, AttachError]] = []
+    for helper in plan.before:
+        attached.callback(os.close, _attach_helper(helper, loaded))
+    for probe in plan.probes:
+        try:
+            _attach_probe(probe, loaded, attached)
+        except AttachError as error:
+            failed.append((probe, error))
+    if len(failed) == len(plan.probes):
+        raise failed[0][1]
+    for helper in plan.after:
+        attached.callback(os.close, _attach_helper(helper, loaded))
+    if plan.filters.tree:
+        tree.seed(loaded.maps["tree"], plan.filters.tree)
+    return failed
+
+
+def _attach_probe(probe: PlannedProbe, loaded: Loaded, attached: ExitStack) -> None:
+    """Both ends or none; the end first, or calls begun meanwhile would wait for ever."""
+    with ExitStack() as undo:
+        if probe.end:
+            hang(probe.end, program_of(loaded, probe.function), undo)
+            hang(probe.target, program_of(loaded, probe.begin), undo)
+        else:
+            hang(probe.target, program_of(loaded, probe.function), undo)
+        attached.push(undo.pop_all())
 
 
 def program_of(loaded: Loaded, function: str) -> int:

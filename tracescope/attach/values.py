@@ -14,10 +14,13 @@ from tracescope.attach.layout import FieldLayout
 from tracescope.model import Field, FlagTable
 from tracescope.printable import decode
 
-__all__ = ("Hex", "Reader", "Value", "bytes_value", "fixed_reader", "until_nul")
+__all__ = ("Hex", "Reader", "Value", "argument_type", "bytes_value", "fixed_reader", "until_nul")
 
-Value: TypeAlias = "int | bool | str | Sequence[str | int | None] | Mapping[str, object] | None"
-"""A number, a text, an address as `0x…`, a list, None for what could not be read, `{"raw": "0x…"}` for other bytes."""
+Value: TypeAlias = "int | bool | str | Sequence[object] | Mapping[str, object] | None"
+"""A number, a text, an address as `0x…`, a list, a structure by its members, None for what could not be read.
+
+`{"raw": "0x…"}` are bytes that nobody decoded, `{"address": "0x…"}` is a pointer whose memory was not read.
+"""
 
 Reader: TypeAlias = Callable[[bytes], Value]
 
@@ -81,7 +84,7 @@ def fixed_reader(
     field, offset = layout.field, layout.offset
     size, signed = field.size, field.signed
     if as_argument and size == 8:
-        size, signed = _argument_type(field)
+        size, signed = argument_type(field)
     code = _CODES.get((size, signed))
     if field.array is not None or code is None:
         return lambda record: bytes_value(field, record[offset : offset + field.size])
@@ -104,7 +107,7 @@ def fixed_reader(
     return lambda record: int(unpack(record, offset)[0])
 
 
-def _argument_type(field: Field) -> tuple[int, bool]:
+def argument_type(field: Field) -> tuple[int, bool]:
     """Size and sign of an argument as the system call takes it."""
     name = re.sub(r"\b(const|volatile)\b", "", field.type).strip()
     if name.startswith("enum "):

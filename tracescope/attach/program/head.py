@@ -5,12 +5,12 @@ from __future__ import annotations
 from tracescope.attach.offsets import Offsets
 from tracescope.attach.plan import Plan
 
-__all__ = ("RING_BYTES", "fill_text", "head_text")
+__all__ = ("RING_BYTES", "counts_text", "fill_text", "head_text", "parent_text")
 
 RING_BYTES = 16 << 20
 """The ring: 50 ms of 4 million small events a second."""
 
-_HEAD = """\
+_RECORD = """\
 /* Made by TraceScope, for BCC. One program a probe; every record starts with struct record. */
 
 struct record {
@@ -31,7 +31,9 @@ struct count {
 };
 
 BPF_RINGBUF_OUTPUT(events, %(ring)d / PAGE_SIZE);
-BPF_PERCPU_ARRAY(counts, struct count, %(probes)d);
+"""
+_COUNTS = """\
+BPF_PERCPU_ARRAY(counts, struct count, %d);
 BPF_ARRAY(control, u32, 1);     /* 0: not yet, or no more; ~0: every event; between: their share */
 """
 
@@ -75,6 +77,9 @@ static inline u32 parent(void)
 """
 
 _POINTER = """
+/* Makes two comparisons out of what the compiler would make one of that the verifier does not understand. */
+#define FORGET(variable) asm volatile("" : "+r"(variable))
+
 static inline u64 pointer_at(u64 at)
 {
     u64 value = 0;
@@ -100,11 +105,20 @@ static inline int thinned(struct count *count)
 
 
 def head_text(plan: Plan) -> str:
-    """Header, maps and the functions that fill the header."""
-    return _HEAD % {"ring": RING_BYTES, "probes": len(plan.probes)} + _POINTER + _THINNED
+    """Header, ring and counters of a session that hands over records."""
+    return _RECORD % {"ring": RING_BYTES} + counts_text(len(plan.probes)) + _POINTER + _THINNED
+
+
+def counts_text(probes: int) -> str:
+    """The maps that every session has: `struct count` by probe, and the switch."""
+    return _COUNTS % probes
+
+
+def parent_text(offsets: Offsets | None) -> str:
+    """The function `parent()`: the parent's process id, or 0 where nobody knows."""
+    return _PARENT % (offsets.real_parent, offsets.tgid) if offsets else _NO_PARENT
 
 
 def fill_text(offsets: Offsets | None) -> str:
     """The functions that fill a record's header."""
-    parent = _PARENT % (offsets.real_parent, offsets.tgid) if offsets else _NO_PARENT
-    return parent + _FILL
+    return parent_text(offsets) + _FILL

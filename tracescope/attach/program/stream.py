@@ -5,16 +5,24 @@ A record of one size is reserved in the ring and filled there; one that varies i
 
 from __future__ import annotations
 
-import re
-from textwrap import indent
+from textwrap import dedent, indent
 
 from tracescope.attach.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
 from tracescope.attach.plan import Plan
-from tracescope.attach.program.words import KEPT, copy_text, result_value
+from tracescope.attach.program.ends import (
+    begin_text,
+    comment,
+    condition_text,
+    definitions_text,
+    done_text,
+    end_variables,
+    leave,
+    unwanted,
+)
+from tracescope.attach.program.words import copy_text
 from tracescope.attach.target import Shape
-from tracescope.model import EventFormat
 
-__all__ = ("comment", "condition_text", "probe_text", "scratch_text")
+__all__ = ("probe_text", "scratch_text")
 
 _SCRATCH = """
 /* Records that vary in size are put together here, each program's in its own place: one may interrupt another. */
@@ -80,28 +88,6 @@ _APPEND = """\
     used += size;
 """
 
-_BEGIN = """
-/* %(name)s: the words wait for the end */
-struct begun_%(index)d {
-    u64 time_ns;
-    u64 raw[%(words)d];
-};
-BPF_TABLE("lru_hash", u64, struct begun_%(index)d, begun_%(index)d, 16384);
-
-int %(function)s(u64 *ctx)
-{
-    u64 thread = bpf_get_current_pid_tgid();
-    struct begun_%(index)d now = {}, *begun = &now;
-
-    if (!wanted())
-        return 0;
-%(copy)s
-    begun->time_ns = bpf_ktime_get_ns();
-    begun_%(index)d.update(&thread, begun);
-    return 0;
-}
-"""
-
 _VALUE = """\
     {
 %(statements)s        record->raw[%(slot)d] = %(value)s;
@@ -119,8 +105,11 @@ _TEXT = """\
         else if (address)
             length = bpf_probe_read_%(space)s_str(&record->text[used], %(size)d, (void *)address);
         record->raw[%(slot)d] = length;
-        if (length > 0 && length <= %(size)d)
-            used += length;
+        if (length > 0) {
+            FORGET(length);
+            if (length <= %(size)d)
+                used += length;
+        }
     }
 """
 _BYTES = """\
@@ -173,7 +162,6 @@ def scratch_text(plan: Plan, exec_bytes: int) -> str:
 
 def probe_text(plan: Plan, probe: PlannedProbe) -> str:
     """The program of one probe, and of its entry when both ends are one event."""
-    begins = _begin(probe) if probe.end else ""
     size = probe.fixed_size if plan.record_size is None else plan.record_size
     used = probe.dynamic_parts > 0
     values = {
@@ -182,54 +170,26 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
         "index": probe.index,
         "words": (size - HEADER.size) // 8,
         "room": f"char text[{probe.text_size}]; " if used else "",
-        "unwanted": "!begun" if probe.end else "!wanted()",
+        "unwanted": unwanted(probe),
         "variables": _variables(probe),
         "condition": condition_text(probe),
-        "out": _out(probe),
-        "take": _TAKE_SCRATCH % ("probe", _out(probe)) if used else _RESERVE % _out(probe),
+        "out": leave(probe),
+        "take": _TAKE_SCRATCH % ("probe", leave(probe)) if used else _RESERVE % leave(probe),
         "copy": _copied(probe),
         "captures": "".join(_capture(probe, number) for number in range(len(probe.captures))),
         "give": _OUTPUT % probe.fixed_size if used else _SUBMIT,
-        "done": _done(probe),
+        "done": done_text(probe),
     }
-    return begins + _PROBE % values
+    return definitions_text(probe) + begin_text(probe) + _PROBE % values
 
 
 def _variables(probe: PlannedProbe) -> str:
     lines = []
     if probe.dynamic_parts:
-        lines.append("u64 used = 0;")
+        lines.append("    u64 used = 0;\n")
     if probe.dynamic:
-        lines.append("u32 size, where;")
-    if probe.end:
-        lines.append("u64 thread = bpf_get_current_pid_tgid();")
-        lines.append(f"struct begun_{probe.index} *begun = begun_{probe.index}.lookup(&thread);")
-        lines.append(f"s64 ret = {result_value(probe.end)};")
-        lines.append("u64 duration = begun ? bpf_ktime_get_ns() - begun->time_ns : 0;")
-    return indent("\n".join(lines) + "\n", "    ") if lines else ""
-
-
-def _begin(probe: PlannedProbe) -> str:
-    copy = copy_text(probe.target, probe.raw, KEPT)
-    values = {"name": comment(probe.format), "index": probe.index, "words": max(1, probe.words)}
-    return _BEGIN % {**values, "function": probe.begin, "copy": copy}
-
-
-def _done(probe: PlannedProbe) -> str:
-    return f"    begun_{probe.index}.delete(&thread);\n" if probe.end else ""
-
-
-def _out(probe: PlannedProbe) -> str:
-    """Leave without an event: what waited is not wanted any more."""
-    return f"return begun_{probe.index}.delete(&thread), 0" if probe.end else "return 0"
-
-
-def condition_text(probe: PlannedProbe) -> str:
-    """Statements that leave when the condition is not met."""
-    code = probe.condition
-    if code is None:
-        return ""
-    return f"{indent(code.statements, '    ')}    if ({code.failed} || !({code.value}))\n        {_out(probe)};\n"
+        lines.append("    u32 size, where;\n")
+    return "".join(lines) + end_variables(probe)
 
 
 def _copied(probe: PlannedProbe) -> str:
@@ -251,7 +211,7 @@ def _append(probe: PlannedProbe, bit: int, layout: FieldLayout) -> str:
 def _capture(probe: PlannedProbe, number: int) -> str:
     capture: Capture = probe.captures[number]
     code, length = capture.code, capture.length
-    statements = indent(code.statements + (length.statements if length else ""), "        ")
+    statements = indent(dedent(code.statements + (length.statements if length else "")), "        ")
     values = {
         "statements": statements,
         "value": code.value,
@@ -263,8 +223,3 @@ def _capture(probe: PlannedProbe, number: int) -> str:
         "length": length.value if length else capture.size,
     }
     return _TEMPLATES[capture.kind] % values
-
-
-def comment(format_: EventFormat) -> str:
-    """The event's name for a comment: letters, digits and `_`, with `?` for all else."""
-    return re.sub(r"\W", "?", f"{format_.group} {format_.name}", flags=re.ASCII).replace("?", ":", 1)
