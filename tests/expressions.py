@@ -177,8 +177,9 @@ def host_scope() -> Scope:
     args = {name: Operand(type_, f"ctx[{SLOTS[name]}]") for name, type_ in NUMBERS.items()}
     args["node"] = Operand(NODE, f"ctx[{SLOTS['node']}]")
     for index, (name, type_) in enumerate(TEXTS.items()):
-        own = f"(char *)ctx + {_TEXT_AT + ARRAY * index + (2 if type_.align == 2 else 0)}"
-        args[name] = Operand(type_, own if type_.space is Space.OWN else f"ctx[{SLOTS[name]}]")
+        place = _TEXT_AT + ARRAY * index + (2 if type_.align == 2 else 0)
+        own = type_.space is Space.OWN
+        args[name] = Operand(type_, "ctx", place) if own else Operand(type_, f"ctx[{SLOTS[name]}]")
     return Scope(args=args, btf=BTF)
 
 

@@ -9,6 +9,7 @@ import os
 import platform
 import random
 import resource
+import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,12 +67,12 @@ def table(require) -> Btf:
 
 
 @contextmanager
-def running(text: str) -> Iterator[Mapping[str, int]]:
-    """The maps of a program text, all its `probe_N` hanging on EVENT."""
+def running(text: str, event_name: str = EVENT) -> Iterator[Mapping[str, int]]:
+    """The maps of a program text, all its `probe_N` hanging on the event."""
     with BccBackend().load(text) as loaded, ExitStack() as stack:
         assert not loaded.refused, "\n".join(f"{error}\n{error.log[-3000:]}" for error in loaded.refused.values())
         for program in loaded.programs.values():
-            event = kernel.open_tracepoint(format_of(EVENT).id)
+            event = kernel.open_tracepoint(format_of(event_name).id)
             stack.callback(os.close, event)
             kernel.enable_tracepoint(event, program)
         yield loaded.maps
@@ -309,3 +310,58 @@ def test_a_bitfield_is_read_as_the_kernel_sets_it(table: Btf, require):
             call(0)
             found.append([word(maps, "values", index) for index in range(3)])
     assert found == [[1, 0, 1], [0, 0, 0]]
+
+
+def test_texts_in_the_tracepoints_own_record_are_compared_in_place(comm: Path):
+    fields = {field.name: field for field in format_of("task:task_rename").fields}
+    places = {name: fields[name].offset for name in ("oldcomm", "newcomm")}
+    args = {name: Operand(Text(Space.OWN, 16, at & -at), "ctx", at) for name, at in places.items()}
+    # Loads from the very addresses that are passed on elsewhere.
+    args |= {f"{name}_word": Operand(WIDTHS["u32"], f"*(u32 *)((char *)ctx + {at})") for name, at in places.items()}
+    conditions = [
+        'args.newcomm == "fifteen-letters"',
+        'args.newcomm == "fifteen-letter"',
+        'args.oldcomm == "before"',
+        'args.oldcomm != "before"',
+        'args.newcomm =~ "fifteen*"',
+        'args.newcomm =~ "*letters"',
+        'args.oldcomm =~ "b*e"',
+        "args.oldcomm == args.newcomm",
+        "args.newcomm != args.oldcomm",
+        "args.newcomm[0] == 0x66",
+        "args.newcomm_word == 0x74666966 && args.oldcomm_word == 0x6f666562",
+    ]
+    typed = [check_condition(parse(text), Scope(args=args)) for text in conditions]
+    comm.write_bytes(b"before\0")
+    with running(program(typed), "task:task_rename") as maps:
+        comm.write_bytes(b"fifteen-letters\0")
+        values = {"args.oldcomm": b"before", "args.newcomm": b"fifteen-letters", "args.newcomm[0]": 0x66}
+        values |= {f"args.{name}_word": int.from_bytes(values[f"args.{name}"][:4], "little") for name in places}
+        passed = [bool(word(maps, "passed", 0) >> bit & 1) for bit in range(len(typed))]
+    assert passed == [holds(one, values) for one in typed]
+    assert passed == [True, False, True, False, True, True, True, False, True, True, True]
+
+
+def test_a_dynamic_text_and_members_behind_an_argument_of_a_tracepoint(table: Btf, require):
+    require(HOST.exists(f"{HOST.tracefs}/events/net/net_dev_queue/format"), "no tracepoint net:net_dev_queue")
+    fields = {field.name: field.offset for field in format_of("net:net_dev_queue").fields}
+    where = f"(*(u32 *)((char *)ctx + {fields['name']}) & 0xffff)"
+    args = {
+        "name": Operand(Text(Space.KERNEL), f"ts_address(ctx) + {where}"),
+        "len": Operand(WIDTHS["u32"], f"*(u32 *)((char *)ctx + {fields['len']})"),
+        "skbaddr": Operand(
+            Pointer(table.find("struct sk_buff") or 0, Space.KERNEL), f"*(u64 *)((char *)ctx + {fields['skbaddr']})"
+        ),
+    }
+    scope = Scope(args=args, btf=table)
+    numbers = ["args.len", "args.skbaddr->len", "args.skbaddr->dev->ifindex", "args.skbaddr->data[0] & 0xff"]
+    texts = ["args.name", "args.skbaddr->dev->name"]
+    with running(reading([*numbers, *texts], scope), "net:net_dev_queue") as maps:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(("127.0.0.1", 0))
+            receiver.sendto(b"x" * 1000, receiver.getsockname())
+        found = [word(maps, "values", index) for index in range(4)]
+        named = [texts_of(maps, index) for index in (4, 5)]
+    # 14 bytes of Ethernet, 20 of IP, 8 of UDP.
+    assert found[:3] == [1042, 1042, socket.if_nametoindex("lo")]
+    assert named == [b"lo", b"lo"]

@@ -8,7 +8,7 @@ import signal
 import pytest
 from expressions import FLAGS
 
-from tracescope.attach.expression.check import check_condition, check_value
+from tracescope.attach.expression.check import check_condition, check_number, check_value
 from tracescope.attach.expression.guide import GUIDE
 from tracescope.attach.expression.mistake import ExpressionError
 from tracescope.attach.expression.parse import parse
@@ -279,6 +279,8 @@ def test_a_value_knows_its_type_and_what_it_reads():
 def test_a_text_alone_is_no_value():
     assert "this text is no value by itself" in refusal('"sshd"', value).why
     assert "is a struct and no number" in refusal("args.struct", value).why
+    assert "comm is a text and no number" in refusal("comm", lambda text: check_number(parse(text), SCOPE)).why
+    assert check_number(parse("args.count / 4K"), SCOPE) == value("args.count / 4K")
 
 
 def test_the_guide_tells_the_truth():
