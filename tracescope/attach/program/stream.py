@@ -139,8 +139,7 @@ _PATH = """\
         if (path && !(%(failed)s))
             read_path(&record->text[used], &record->raw[%(slot)d], path);
         length = record->raw[%(slot)d];
-        if (length <= %(size)d)
-            used += length;
+        used += length & %(size)d;
         if (!length && (path || %(failed)s))
             record->raw[%(slot)d] = -14;
     }
