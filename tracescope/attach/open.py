@@ -13,6 +13,7 @@ from tracescope.attach.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.btf_target import with_types
 from tracescope.attach.call_memory import call_captures
 from tracescope.attach.captures import default_captures
+from tracescope.attach.hang import many_kinds
 from tracescope.attach.layout import Capture, Code
 from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
@@ -26,6 +27,8 @@ from tracescope.sources import btf, tracefs
 from tracescope.sources.btf import Btf
 
 OffsetsT = TypeVar("OffsetsT")
+
+_MANY = 32
 
 __all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
 
@@ -57,7 +60,8 @@ def open_plan(
     objects = _known(ObjectOffsets.from_btf, types)
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
-        captures = () if bare else (*default_captures(target, objects), *call_captures(target))
+        # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
+        captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return captures, None
         scope = scope_of(target, types)
@@ -70,6 +74,7 @@ def open_plan(
         helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
+        many=many_kinds(targets) if host.live else (),
     )
 
 

@@ -38,7 +38,7 @@ _PROBE = """
 int %(function)s(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; %(room)s} *record;
-    u32 probe = %(index)d;
+    u32 probe = %(which)s;
     struct count *count = counts.lookup(&probe);
 %(variables)s
     if (!count || %(unwanted)s)
@@ -167,7 +167,7 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
     values = {
         "name": comment((probe.end or probe.target).format),
         "function": probe.function,
-        "index": probe.index,
+        "which": "bpf_get_attach_cookie(ctx)" if probe.shared else probe.index,
         "words": (size - HEADER.size) // 8,
         "room": f"char text[{probe.text_size}]; " if used else "",
         "unwanted": unwanted(probe),
