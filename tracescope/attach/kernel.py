@@ -21,6 +21,7 @@ __all__ = (
     "RAW_TRACEPOINT",
     "RINGBUF",
     "TRACEPOINT",
+    "enable_run_stats",
     "enable_tracepoint",
     "load_program",
     "map_create",
@@ -35,6 +36,7 @@ __all__ = (
 
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD = 0, 1, 2, 3, 5
 _RAW_TRACEPOINT_OPEN = 17
+_ENABLE_STATS, _STATS_RUN_TIME = 32, 0
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR_SIZE = 112
@@ -167,6 +169,11 @@ def recursion_misses(program: int) -> int:
             if line.startswith("recursion_misses:"):
                 return int(line.split()[1])
     return 0
+
+
+def enable_run_stats() -> int:
+    """A descriptor that keeps the kernel counting the runs of all programs, and their time. Raises OSError."""
+    return _bpf(_ENABLE_STATS, struct.pack("=I", _STATS_RUN_TIME))
 
 
 def possible_cpus(host: Host) -> int:

@@ -26,15 +26,23 @@ __all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
-    host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *, buffer: int = 100_000
+    host: Host,
+    wanted: Sequence[EventFormat | Target],
+    filters: Filters = NO_FILTERS,
+    *,
+    buffer: int = 100_000,
+    governed: bool = False,
 ) -> Session:
-    """A session that is ready to start; raises Refused when this host cannot run it."""
+    """A session that is ready to start; raises Refused when this host cannot run it.
+
+    A governed one leaves events out when the reader cannot keep up, and says so.
+    """
     if not host.live:
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
     check_kernel()
-    return Session(open_plan(host, wanted, filters), buffer=buffer)
+    return Session(open_plan(host, wanted, filters), buffer=buffer, governed=governed)
 
 
 def open_plan(host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS) -> Plan:

@@ -18,6 +18,7 @@ from typing import ClassVar, Generic, Self, TypeVar
 from tracescope.attach import kernel
 from tracescope.attach.backend import Backend, BccBackend, Loaded
 from tracescope.attach.backlog import Backlog
+from tracescope.attach.cost import Cost, read_cost, total_cost
 from tracescope.attach.governor import Governor
 from tracescope.attach.program import RING_BYTES
 from tracescope.attach.ring import RingReader
@@ -145,6 +146,17 @@ class RingSession(ABC, Generic[EventT]):
         return Counts(
             sum(count.events for count in per_probe), lost, self._backlog.dropped, per_probe, len(self._backlog)
         )
+
+    def costs(self) -> tuple[Cost, ...]:
+        """What each counter's programs cost so far, while `RunStats` are kept; empty when nothing is loaded."""
+        with self._lock:
+            loaded = self._loaded
+            if loaded is None:
+                return ()
+            return tuple(
+                total_cost(read_cost(loaded.programs[name]) for name in self._counted(index) if name in loaded.programs)
+                for index in range(len(self._counts))
+            )
 
     def stop(self) -> None:
         """Detach, read what is left, and wait for the end; may be called again, from any other thread."""
