@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
 from textual.pilot import Pilot
 
+from tracescope.attach.cost import NO_COST, Cost
 from tracescope.attach.events import Event
-from tracescope.attach.layout import HEADER
+from tracescope.attach.governor import Governor
+from tracescope.attach.layout import HEADER, PlannedProbe
+from tracescope.attach.options import AttachOptions
 from tracescope.attach.plan import plan
 from tracescope.attach.session import Counts, ProbeCount, SessionState
+from tracescope.attach.target import Target
 from tracescope.catalog.read import read_all
 from tracescope.catalog.store import Catalog
-from tracescope.errors import Missing, Refused, TraceScopeError
+from tracescope.errors import AttachError, Missing, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat, SourceReport
 from tracescope.ui.app import TraceScope
@@ -26,6 +30,7 @@ from tracescope.ui.widgets.filter import FilterInput
 
 __all__ = (
     "FakeSession",
+    "FakeStats",
     "MemoryHost",
     "event",
     "live",
@@ -131,13 +136,24 @@ class MemoryHost:
 class FakeSession:
     """A session of the right shape: `put` events, `take` gives their records."""
 
-    def __init__(self, formats: Sequence[EventFormat], *, fails: TraceScopeError | None = None) -> None:
-        self.plan = plan(formats)
+    def __init__(
+        self,
+        wanted: Sequence[EventFormat | Target],
+        options: AttachOptions | None = None,
+        *,
+        fails: TraceScopeError | None = None,
+    ) -> None:
+        self.options = options or AttachOptions()
+        self.plan = plan(wanted, filters=self.options.filters)
         self.state = SessionState.PREPARE
+        self.timings: dict[SessionState, float] = {}
+        self.governor: Governor | None = None
+        self.cost: dict[str, Cost] = {}
         self.error: TraceScopeError | None = None
-        self.failed: list[object] = []
+        self.failed: list[tuple[PlannedProbe, AttachError]] = []
         self.program_text = "/* [bold]not markup[/bold] */\nint probe_0(void *ctx)\n{\n\treturn 0;\n}\n"
         self.lost = 0
+        self.skipped = 0
         self.stops = 0
         self._fails = fails
         self._events: dict[bytes, Event] = {}
@@ -149,21 +165,27 @@ class FakeSession:
         """The full names."""
         return [probe.name for probe in self.plan.probes]
 
+    def fail(self, probe: str, error: AttachError) -> None:
+        """One of the probes is not attached."""
+        self.failed.append((next(one for one in self.plan.probes if one.name == probe), error))
+
     def start(self) -> None:
         """Run, or fail as told."""
         self.error = self._fails
+        self.timings = {SessionState.PREPARE: 0.0, SessionState.LOAD: 0.212, SessionState.ATTACH: 0.031}
         self.state = SessionState.FAILED if self._fails else SessionState.RUN
 
     def put(self, *events: Event) -> None:
         """Make these the next events."""
         for made in events:
-            record = HEADER.pack(made.time_ns, next(self._number), 0, made.pid, made.tid, 0, 0, b"")
+            record = HEADER.pack(made.time_ns, made.cpu, 0, made.pid, made.tid, 0, next(self._number), b"")
             self._events[record] = made
             self._new.append(record)
 
-    def take(self, limit: int) -> list[bytes]:
+    def take(self, limit: int | None = None) -> list[bytes]:
         """What came since the last time."""
-        return [self._new.popleft() for _ in range(min(limit, len(self._new)))]
+        size = len(self._new) if limit is None else min(limit, len(self._new))
+        return [self._new.popleft() for _ in range(size)]
 
     def decode(self, record: bytes) -> Event:
         """The event that was put."""
@@ -172,8 +194,14 @@ class FakeSession:
     def counts(self) -> Counts:
         """All that was put."""
         events = list(self._events.values())
-        per_probe = tuple(ProbeCount(sum(e.probe == probe for e in events)) for probe in self.probes)
-        return Counts(len(events), self.lost, 0, per_probe)
+        by_probe = Counter(one.probe for one in events)
+        per_probe = [ProbeCount(by_probe[probe]) for probe in self.probes]
+        per_probe[0] = ProbeCount(by_probe[self.probes[0]], self.lost, 0, self.skipped)
+        return Counts(len(events), self.lost, 0, tuple(per_probe))
+
+    def costs(self) -> tuple[Cost, ...]:
+        """What a test says."""
+        return tuple(self.cost.get(probe, NO_COST) for probe in self.probes)
 
     def stop(self) -> None:
         """Detached."""
@@ -213,19 +241,37 @@ def no_monitor(_host: Host) -> object:
     raise Refused("the processes cannot be monitored", "this host is a test's", "take another")
 
 
+class FakeStats:
+    """Run-time statistics that cost nothing; `on` says how many are kept."""
+
+    on = 0
+
+    def __init__(self) -> None:
+        FakeStats.on += 1
+
+    def close(self) -> None:
+        """No more."""
+        FakeStats.on -= 1
+
+
 def make_app(
     host: MemoryHost | None = None,
     *,
     config: Config | None = None,
     fails: TraceScopeError | None = None,
+    refuses: TraceScopeError | None = None,
     problem: TraceScopeError | None = None,
     open_monitor: Callable[[Host], object] = no_monitor,
+    open_stats: Callable[[], object] = FakeStats,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[TraceScope, list[FakeSession]]:
     """An app on a host in memory, and the list of the sessions that it opens."""
     sessions: list[FakeSession] = []
 
-    def open_session(host: Host, formats: Sequence[EventFormat]) -> FakeSession:
-        sessions.append(FakeSession(formats, fails=fails))
+    def open_session(host: Host, targets: Sequence[Target], options: AttachOptions) -> FakeSession:
+        if refuses is not None:
+            raise refuses
+        sessions.append(FakeSession(targets, options, fails=fails))
         return sessions[-1]
 
     app = TraceScope(
@@ -233,6 +279,8 @@ def make_app(
         read=read_memory,
         open_session=open_session,  # type: ignore[arg-type]
         open_monitor=open_monitor,  # type: ignore[arg-type]
+        open_stats=open_stats,  # type: ignore[arg-type]
+        check=check,
         config=config,
         problem=problem,
     )
@@ -267,6 +315,7 @@ async def type_text(pilot: Pilot, text: str) -> None:
 
 async def tick(pilot: Pilot) -> None:
     """What the app's timer does, now."""
+    pilot.app.feed.counted_until = 0.0
     pilot.app._tick()
     await pilot.pause()
 

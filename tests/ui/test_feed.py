@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ui.fakes import FakeSession, event
 
 from tracescope.model import EventFormat, Field
-from tracescope.ui.feed import Feed, Selection
+from tracescope.ui.event_rows import Selection
+from tracescope.ui.feed import Feed
 
 _FORMATS = [EventFormat("sched", "one", 7, (Field("pid", "int", 8, 4, signed=True),))]
 

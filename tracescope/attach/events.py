@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from tracescope.attach.values import Value
 from tracescope.printable import printable
 
-__all__ = ("Clock", "Event", "errno_name", "event_json", "event_words")
+__all__ = ("Clock", "Event", "errno_name", "event_json", "event_words", "value_words")
 
 # Results that only the kernel itself sees, and tracers: include/linux/errno.h.
 _KERNEL_ERRNO = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}  # Python names other aliases
@@ -87,6 +87,11 @@ def event_words(event: Event) -> str:
         name_of_error = errno_name(event.ret)
         words.append(f"ret={event.ret} {name_of_error}" if name_of_error else f"ret={event.ret}")
     return printable(" ".join(words))
+
+
+def value_words(value: Value) -> str:
+    """One argument's value on one line, safe for a terminal."""
+    return printable(_shown(value))
 
 
 def _shown(value: object) -> str:

@@ -26,6 +26,7 @@ __all__ = (
     "PerfAttr",
     "bpf",
     "enable_event",
+    "enable_run_stats",
     "map_batches",
     "map_create",
     "map_delete",
@@ -43,6 +44,7 @@ __all__ = (
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
 _MAP_LOOKUP_BATCH = 24
 _RAW_TRACEPOINT_OPEN = 17
+_ENABLE_STATS, _STATS_RUN_TIME = 32, 0
 _PERF_FLAG_FD_CLOEXEC = 8
 _ATTR_SIZE = 112
 _DISABLED = 1
@@ -211,6 +213,11 @@ def recursion_misses(program: int) -> int:
             if line.startswith("recursion_misses:"):
                 return int(line.split()[1])
     return 0
+
+
+def enable_run_stats() -> int:
+    """A descriptor that keeps the kernel counting the runs of all programs, and their time. Raises OSError."""
+    return bpf(_ENABLE_STATS, struct.pack("=I", _STATS_RUN_TIME))
 
 
 def possible_cpus(host: Host) -> int:

@@ -37,7 +37,10 @@ def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, buffer: int = 100_000, governed: bool = False,
 ) -> Session:  # fmt: skip
-    """A session that is ready to start; raises Refused when this host cannot run it."""
+    """A session that is ready to start; raises Refused when this host cannot run it.
+
+    A governed one leaves events out when the reader cannot keep up, and says so.
+    """
     if not host.live:
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"

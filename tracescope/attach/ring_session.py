@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from tracescope.attach import kernel
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.backlog import Backlog
+from tracescope.attach.cost import Cost, read_cost, total_cost
 from tracescope.attach.governor import Governor
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.program import RING_BYTES
@@ -50,6 +51,17 @@ class RingSession(ProgramSession, Generic[EventT]):
     def counts(self) -> Counts:
         """The counters as they are now; exact after `stop()`."""
         return replace(super().counts(), dropped=self._backlog.dropped, waiting=len(self._backlog))
+
+    def costs(self) -> tuple[Cost, ...]:
+        """What each counter's programs cost so far, while `RunStats` are kept; empty when nothing is loaded."""
+        with self._lock:
+            loaded = self._loaded
+            if loaded is None:
+                return ()
+            return tuple(
+                total_cost(read_cost(loaded.programs[name]) for name in self._counted(index) if name in loaded.programs)
+                for index in range(len(self._counts))
+            )
 
     def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
         reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)

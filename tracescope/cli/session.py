@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pwd
 import resource
 import signal
 import sys
@@ -204,7 +203,9 @@ def number(text: str) -> int:
 
 
 def _user(text: str) -> int:
+    from tracescope.attach.options import user_id
+
     try:
-        return int(text) if text.isdecimal() else pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"there is no user {text!r}") from None
+        return user_id(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(error.what) from None

@@ -13,14 +13,14 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.worker import get_current_worker
 
-from tracescope.errors import TraceScopeError
+from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
-from tracescope.model import EventFormat, SourceReport
+from tracescope.model import SourceReport
 from tracescope.ui import keys, messages
-from tracescope.ui.attachable import EXECVE, formats_of
+from tracescope.ui.attachable import EXECVE, asked_once
+from tracescope.ui.attaching import Attaching, Open
 from tracescope.ui.commands import Commands
 from tracescope.ui.config import Config, read_config
-from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import THEME, amount
 from tracescope.ui.process_feed import Monitor
 from tracescope.ui.screens.browser import BrowserScreen
@@ -28,14 +28,15 @@ from tracescope.ui.screens.help import HelpScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.sources import SourcesScreen
 from tracescope.ui.widgets.status import StatusLine, session_words
-from tracescope.ui.widgets.table import ProbeTable
 
 if TYPE_CHECKING:
+    from tracescope.attach.cost import RunStats
     from tracescope.attach.monitor import MonitorSession
+    from tracescope.attach.options import AttachOptions
     from tracescope.attach.session import Session
+    from tracescope.attach.target import Target
     from tracescope.catalog.store import Catalog
     from tracescope.recording import Recording
-    from tracescope.ui.screens.live import LiveScreen
     from tracescope.ui.screens.processes import MonitorScreen
 
 __all__ = ("TICK", "TraceScope", "replay", "run")
@@ -46,12 +47,11 @@ TICK = 1 / 12
 Report = Callable[[SourceReport], None]
 Ready = Callable[["Catalog"], None]
 Read = Callable[[Host, Report, Ready, Callable[[], bool]], object]
-Open = Callable[[Host, Sequence[EventFormat]], "Session"]
 OpenMonitor = Callable[[Host], "MonitorSession"]
 
 
-class TraceScope(App[int], inherit_bindings=False):
-    """The TUI. `read`, `open_session` and `open_monitor` are the doors to the sources and to the kernel."""
+class TraceScope(Attaching, inherit_bindings=False):
+    """The TUI. What it is given are the doors to the sources and to the kernel."""
 
     TITLE = "TraceScope"
     CSS_PATH = "app.tcss"
@@ -68,25 +68,22 @@ class TraceScope(App[int], inherit_bindings=False):
         read: Read,
         open_session: Open,
         open_monitor: OpenMonitor | None = None,
+        open_stats: Callable[[], RunStats] | None = None,
+        check: Callable[[], None] | None = None,
         config: Config | None = None,
         problem: TraceScopeError | None = None,
     ) -> None:
-        super().__init__()
         self.config = config or Config()
-        self.feed = Feed(self.config.live_rows)
+        super().__init__(
+            host, live_rows=self.config.live_rows, open_session=open_session, open_stats=open_stats or _open_stats
+        )
         self.monitor = Monitor(host, open_monitor or _open_monitor)
-        self._host = host
         self._read = read
-        self._open = open_session
         self._problem = problem
-        self._catalog: Catalog | None = None
         self._reports: dict[str, SourceReport] = {}
-        self._browser = BrowserScreen(host)
-        self._live: LiveScreen | None = None
+        attach_key = self.config.keys.get("browser.attach", "a")
+        self._browser = BrowserScreen(host, asked_once(check or _check_kernel), attach_key=attach_key)
         self._processes: MonitorScreen | None = None
-        self._waiting: Sequence[str] = ()
-        """What is to be attached when the first catalog is there."""
-        self._states: dict[Session, str] = {}
         self._monitor_state = self.monitor.state
 
     def get_default_screen(self) -> BrowserScreen:
@@ -130,66 +127,22 @@ class TraceScope(App[int], inherit_bindings=False):
 
     @on(messages.CatalogReady)
     def _show_catalog(self, event: messages.CatalogReady) -> None:
-        self._catalog = event.catalog
         self._browser.show_catalog(event.catalog)
-        if self._waiting:
-            self.post_message(messages.AttachWanted(self._waiting))
-            self._waiting = ()
+        self._catalog_came(event.catalog)
 
     # The sessions
 
-    @on(messages.AttachWanted)
-    def _start_sessions(self, event: messages.AttachWanted) -> None:
-        """Open a session for what is not attached yet, and show its events; wait for the first catalog."""
-        if self._catalog is None:
-            self._waiting = event.probes
-            self.notify("attaches as soon as the tracepoints are read", markup=False)
-            return
-        try:
-            probes = [probe for probe in event.probes if probe not in self.feed.probes]
-            if probes:
-                self._open_session(formats_of(self._host, self._catalog, probes))
-        except TraceScopeError as error:
-            self.push_screen(RefusalScreen(error))
-        else:
-            self.action_live()
-
-    @work(thread=True, group="sessions")
-    def _open_session(self, formats: Sequence[EventFormat]) -> None:
-        try:
-            session = self._open(self._host, formats)
-        except TraceScopeError as error:
-            self.post_message(messages.SessionFailed(error))
-        else:
-            session.start()
-            self.post_message(messages.SessionOpened(session))
-
-    @on(messages.SessionOpened)
-    def _add_session(self, event: messages.SessionOpened) -> None:
-        self.feed.add(event.session)
-        self._tick()
-
-    @on(messages.SessionFailed)
-    def _session_failed(self, event: messages.SessionFailed) -> None:
-        self.push_screen(RefusalScreen(event.error))
-
-    @on(messages.DetachWanted)
-    def _stop_session(self, event: messages.DetachWanted) -> None:
-        session = self.feed.session_of(event.probe)
-        if session is not None:
-            self.run_worker(session.stop, thread=True, group="sessions")
-
     def _tick(self) -> None:
-        """Pull records, follow the sessions' lives, and draw what changed on the screens that show it."""
-        self.feed.pull()
-        for session in list(self.feed.sessions):
-            if session.state != self._states.get(session):
-                self._states[session] = session.state
-                self._session_changed(session)
-        if self._live in self.screen_stack and self._live is not None:
-            self._live.update_events()
+        """Follow sessions and monitor, and draw what changed on the screens that show it."""
+        super()._tick()
         self._follow_monitor()
         self._show_status()
+
+    def _attached_changed(self) -> None:
+        self._browser.table.show_attached(self.feed.probes)
+
+    def _session_opened(self) -> None:
+        self._browser.forget_marks()
 
     def _follow_monitor(self) -> None:
         self.monitor.pull()
@@ -201,21 +154,6 @@ class TraceScope(App[int], inherit_bindings=False):
             self.screen.refresh_bindings()
         if self._processes in self.screen_stack and self._processes is not None:
             self._processes.update()
-
-    def _session_changed(self, session: Session) -> None:
-        """A session went on to its next state."""
-        if session.state == "run":
-            for probe, error in session.failed:
-                self.notify(f"{probe.name}: {error}", severity="error", markup=False)
-        elif session.state in ("ended", "failed"):
-            self.feed.remove(session)
-            del self._states[session]
-            if session.error is not None:
-                self.push_screen(RefusalScreen(session.error))
-            else:
-                self.notify(f"detached {', '.join(probes_of(session))}", markup=False)
-        self._browser.query_one(ProbeTable).show_attached(self.feed.probes)
-        self.screen.refresh_bindings()
 
     def _show_status(self) -> None:
         status = Content("")
@@ -235,17 +173,6 @@ class TraceScope(App[int], inherit_bindings=False):
     def action_trace_execve(self) -> None:
         """Attach the four execve tracepoints."""
         self.post_message(messages.AttachWanted(EXECVE))
-
-    def action_live(self) -> None:
-        """Show the live screen."""
-        if self._live is None or self._live not in self.screen_stack:
-            # The decoders come along: the first paint does not wait for them.
-            from tracescope.ui.screens.live import LiveScreen
-
-            self._live = LiveScreen(self._host, self.feed)
-            self.push_screen(self._live)
-        while self.screen is not self._live:
-            self.pop_screen()
 
     def action_processes(self) -> None:
         """Show the Processes screen, with the monitor running."""
@@ -284,16 +211,33 @@ def _read_all(host: Host, report: Report, ready: Ready, cancelled: Callable[[], 
     return read_all(host, report, ready, cancelled)
 
 
-def _open_session(host: Host, formats: Sequence[EventFormat]) -> Session:
+def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions) -> Session:
+    from tracescope.attach.asked import Asked
     from tracescope.attach.open import open_session
 
-    return open_session(host, formats)
+    for name in ("count_by", "hist", "stack"):
+        if getattr(options, name):
+            fix = f"tracescope attach --{name.replace('_', '-')} counts in the kernel"
+            raise Refused(f"{name} cannot be asked for on the screen", "it shows single events", fix)
+    return open_session(host, targets, options.filters, asked=Asked(options.where, options.show), governed=True)
 
 
 def _open_monitor(host: Host) -> MonitorSession:
     from tracescope.attach.monitor import open_monitor
 
     return open_monitor(host)
+
+
+def _open_stats() -> RunStats:
+    from tracescope.attach.cost import RunStats
+
+    return RunStats()
+
+
+def _check_kernel() -> None:
+    from tracescope.attach.open import check_kernel
+
+    check_kernel()
 
 
 def run(host: Host) -> int:
@@ -304,6 +248,7 @@ def run(host: Host) -> int:
         app.run()
     finally:
         app.feed.stop()
+        app.costs.watch(on=False)
         app.monitor.close()
     return app.return_code or 0
 

@@ -1,57 +1,134 @@
-"""Whether a row can be attached from the browser, said before anything happens."""
+"""From rows to what a session hangs on; why a row cannot be attached is said before anything happens."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
-from tracescope.errors import Missing, Refused, TraceScopeError
+from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
-from tracescope.model import Answer, EventFormat, ProbeKind
+from tracescope.model import Answer, ProbeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from tracescope.attach.options import AttachOptions
+    from tracescope.attach.target import Target
     from tracescope.catalog.store import Catalog, Row
+    from tracescope.catalog.view import View
 
-__all__ = ("EXECVE", "formats_of", "refusal")
+__all__ = (
+    "EXECVE",
+    "MOST",
+    "Check",
+    "Found",
+    "asked_once",
+    "attachable_as",
+    "attachable_rows",
+    "refusal",
+    "targets_of",
+)
 
 EXECVE = tuple(
     f"tracepoint:syscalls:{name}"
     for name in ("sys_enter_execve", "sys_exit_execve", "sys_enter_execveat", "sys_exit_execveat")
 )
 """What one key traces: every start of a program, and how it ended."""
+MOST = 4096
+"""So many probes go into one session."""
+_SYMBOL = "symbol"
+_OF_SYMBOL = (ProbeKind.FENTRY, ProbeKind.KPROBE)
+"""What a function's symbol is attached as: the first that nothing forbids."""
+
+Check = Callable[[], "TraceScopeError | None"]
+"""Why nothing at all can be attached here, or None."""
 
 
-def refusal(host: Host, catalog: Catalog, row: Row) -> TraceScopeError | None:
-    """Why this row cannot be attached, or None."""
+class Found(NamedTuple):
+    """What can be attached, and what cannot."""
+
+    targets: list[Target]
+    refused: list[tuple[str, TraceScopeError]]
+
+
+def attachable_as(catalog: Catalog, row: Row) -> str:
+    """The full name of the probe that stands for a row: its own, or for a symbol one at its function's entry."""
+    if row.kind == _SYMBOL:
+        for answer in (Answer.YES, Answer.UNKNOWN):
+            for kind in _OF_SYMBOL:
+                if catalog.verdict(kind, row.entry).answer is answer:
+                    return catalog.probe(kind, row.entry)
+    return row.probe
+
+
+def attachable_rows(view: View) -> Iterator[str]:
+    """The full names of a view's probes that nothing forbids; its symbols are other names of the same functions."""
+    catalog = view.catalog
+    for kind, entries in view.segments:
+        if kind != _SYMBOL:
+            for entry in entries:
+                if catalog.verdict(kind, entry).answer is not Answer.NO:
+                    yield catalog.probe(kind, entry)
+
+
+def asked_once(check: Callable[[], None]) -> Check:
+    """The answer of a check that raises TraceScopeError, kept."""
+
+    @cache
+    def answer() -> TraceScopeError | None:
+        try:
+            check()
+        except TraceScopeError as error:
+            return error
+        return None
+
+    return answer
+
+
+def refusal(host: Host, catalog: Catalog, row: Row, check: Check) -> TraceScopeError | None:
+    """Why this row cannot be attached, or None. May read the host: belongs into a thread."""
+    from tracescope.attach.targets import find_targets
     from tracescope.catalog.verdict import explain
 
-    what = f"{row.probe} cannot be attached"
+    name = attachable_as(catalog, row)
     if not host.live:
-        return Refused(what, f"{host.label} is a snapshot: there is no kernel behind it", "start without --host")
+        return _snapshot(host, f"{name} cannot be attached")
     verdict = catalog.verdict(row.kind, row.entry)
-    if verdict.answer is Answer.NO:
-        sentence, fix = explain(verdict.reasons[0])
-        return Refused(what, sentence, fix)
-    if row.kind != ProbeKind.TRACEPOINT:
-        return Refused(
-            what, f"only tracepoints can be attached so far, this is a {row.kind}", "take a tracepoint: kind:tracepoint"
-        )
+    if verdict.answer is Answer.NO and name == row.probe:
+        return Refused(f"{name} cannot be attached", *explain(verdict.reasons[0]))
+    if (error := check()) is not None:
+        return error
+    try:
+        find_targets(host, [name], catalog=catalog)
+    except TraceScopeError as error:
+        return error
     return None
 
 
-def formats_of(host: Host, catalog: Catalog, probes: Sequence[str]) -> list[EventFormat]:
-    """The formats of those tracepoints that this host has. Raises TraceScopeError when nothing can be attached."""
+def targets_of(host: Host, catalog: Catalog, names: Sequence[str], options: AttachOptions) -> Found:
+    """The targets of full names; raises TraceScopeError when nothing can be attached. Belongs into a thread."""
+    from tracescope.attach.layout import lay_out
+    from tracescope.attach.targets import Finder
+
     if not host.live:
-        raise Refused(
-            "nothing can be attached",
-            f"{host.label} is a snapshot: there is no kernel behind it",
-            "start without --host",
-        )
-    known = catalog.knowledge.formats
-    found = [known[name] for probe in probes if (name := probe.partition(":")[2]) in known]
-    if not found:
-        report = catalog.knowledge.reports.get("tracefs")
-        why = report.why if report and report.why else "tracefs does not list it"
-        raise Missing(f"this host has no {probes[0]}", why, report.fix if report else "")
+        raise _snapshot(host, "nothing can be attached")
+    finder, found = Finder(host, catalog), Found([], [])
+    known = set()
+    for name in names:
+        try:
+            for target in finder.targets([name], pair=options.pair):
+                # One that cannot be laid out would take the whole session with it.
+                lay_out(0, target)
+                if target.probe not in known:
+                    known.add(target.probe)
+                    found.targets.append(target)
+        except TraceScopeError as error:
+            found.refused.append((name, error))
+    if not found.targets:
+        raise found.refused[0][1] if found.refused else Refused("nothing to attach", "no probe was given")
     return found
+
+
+def _snapshot(host: Host, what: str) -> Refused:
+    return Refused(what, f"{host.label} is a snapshot: there is no kernel behind it", "start without --host")

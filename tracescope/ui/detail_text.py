@@ -16,7 +16,7 @@ from tracescope.ui.picture import memory_picture
 if TYPE_CHECKING:
     from tracescope.catalog.detail import Detail
 
-__all__ = ("STABILITY_WORDS", "detail_text", "error_text")
+__all__ = ("STABILITY_WORDS", "attach_words", "detail_text", "error_text")
 
 STABILITY_WORDS = {
     Stability.STABLE: "stable: tracepoints are kept by convention",
@@ -29,10 +29,10 @@ _FOLDED = 4
 """So many names of a flag table are shown folded."""
 
 
-def detail_text(detail: Detail, width: int, *, unfold: bool = False) -> Content:
-    """The detail pane's text; `unfold` shows flag tables whole."""
+def detail_text(detail: Detail, width: int, attach: Content, *, unfold: bool = False) -> Content:
+    """The detail pane's text; `attach` says what the attach key does, `unfold` shows flag tables whole."""
     blocks = [
-        Content("\n").join(list(_head(detail))),
+        Content("\n").join(list(_head(detail, attach))),
         *_functions(detail),
         *_symbol(detail),
         *_record(detail, width, unfold=unfold),
@@ -52,11 +52,25 @@ def error_text(error: TraceScopeError) -> Content:
     return Content("\n").join(lines)
 
 
-def _head(detail: Detail) -> Iterator[Content]:
+def attach_words(error: TraceScopeError | None, probe: str, name: str, key: str) -> Content:
+    """What the attach key does to a probe, attached by this name: or why it does nothing, and the fix."""
+    if error is None:
+        what = "attaches" if name == probe else f"attaches {printable(name)}"
+        return Content.assemble((key, "bold $text-primary"), (f" {what}", "$text-success"))
+    words = Content.assemble((f"{key} does not attach: ", "$text-warning"), printable(error.why or error.what))
+    if error.fix:
+        words = Content.assemble(words, "\n    fix: ", (printable(error.fix), "$text-success"))
+    return words
+
+
+def _head(detail: Detail, attach: Content) -> Iterator[Content]:
     yield Content.styled(printable(detail.probe), "bold")
     if detail.verdict is not None:
         style = ANSWER_STYLE[detail.verdict.answer]
-        yield Content.assemble((f"{detail.verdict.answer.value}: {_ANSWER_WORDS[detail.verdict.answer]}", style))
+        words = f"{detail.verdict.answer.value}: {_ANSWER_WORDS[detail.verdict.answer]}"
+        # `no` is explained below.
+        says_more = attach.plain and detail.verdict.answer is not Answer.NO
+        yield Content.assemble((words, style), "   " if says_more else "", attach if says_more else "")
     for code, sentence, fix in detail.reasons:
         yield Content.assemble(("  ", ""), (code, "$text-warning"), f"  {sentence}")
         if fix:

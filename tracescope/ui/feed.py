@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from tracescope.printable import printable
+from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
     from tracescope.attach.events import Event
-    from tracescope.attach.session import Session
+    from tracescope.attach.session import Counts, ProbeCount, Session
+    from tracescope.errors import TraceScopeError
 
-__all__ = ("Feed", "Line", "Selection", "Totals", "probes_of")
+__all__ = ("Feed", "ProbeState", "Totals", "probes_of")
 
 _PULL = 50_000
 """At most so many records a session and pull: one pull must not hold the screen."""
-
-
-class Line(NamedTuple):
-    """An event as the texts of its columns, all printable."""
-
-    time: str
-    cpu: str
-    probe: str
-    pid: str
-    tid: str
-    ppid: str
-    comm: str
-    words: str
-    failed: bool
-    """The call returned an error."""
+_QUICK, _PART = 0.002, 20
+"""Counters that take longer to read than this many seconds are read only a part of the time."""
 
 
 class Totals(NamedTuple):
@@ -40,7 +28,18 @@ class Totals(NamedTuple):
 
     events: int
     lost: int
+    skipped: int
+    """Left out on purpose, so that the reader could keep up."""
     per_probe: dict[str, int]
+
+
+class ProbeState(NamedTuple):
+    """One probe of a session: its counts, its events a second, or why it could not be attached."""
+
+    name: str
+    counts: ProbeCount
+    rate: int
+    error: TraceScopeError | None
 
 
 class Feed:
@@ -51,14 +50,25 @@ class Feed:
         self.end = 0
         self.rates: deque[int] = deque([0] * 60, maxlen=60)
         """Events a second, one number a second, the newest last."""
+        self.counted_until = 0.0
+        """The counters are not read again before this time (monotonic)."""
         self._ring: deque[tuple[Session, bytes]] = deque(maxlen=size)
-        self._past_events = self._past_lost = 0
+        self._unpack: Callable[[bytes], tuple[int, ...]]
+        self._last: dict[Session, int] = {}
+        """The number of each session's newest record."""
+        self._refused: dict[Session, list[tuple[str, TraceScopeError]]] = {}
+        self._counts: dict[Session, Counts] = {}
+        self._rated: dict[Session, tuple[int, ...]] = {}
+        self._probe_rates: dict[Session, tuple[int, ...]] = {}
+        self._past = Totals(0, 0, 0, {})
         self._rated_at = time.monotonic()
         self._rated_events = 0
         self.event = lru_cache(maxsize=4096)(self._event)
         """The decoded event of a record number that is kept."""
-        self.line = lru_cache(maxsize=4096)(self._line)
+        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self.event(number)))
         """The same as texts."""
+        self.cells = lru_cache(maxsize=1024)(lambda number: cells_of(self.event(number)))
+        """Its arguments as texts by name."""
 
     @property
     def first(self) -> int:
@@ -70,23 +80,43 @@ class Feed:
         """What is attached, or about to be."""
         return frozenset(probe for session in self.sessions for probe in probes_of(session))
 
+    @property
+    def shown_probes(self) -> frozenset[str]:
+        """What the records kept may come from: what is attached, and what was."""
+        return frozenset(probe for session in (*self.sessions, *self._last) for probe in probes_of(session))
+
+    @property
+    def share(self) -> float:
+        """The smallest share of the events that a session lets through; 1: nothing is left out."""
+        return min((one.governor.share for one in self.sessions if one.governor is not None), default=1.0)
+
     def session_of(self, probe: str) -> Session | None:
         """The session that holds this probe."""
         return next((session for session in self.sessions if probe in probes_of(session)), None)
 
-    def add(self, session: Session) -> None:
-        """A session is about to start."""
+    def add(self, session: Session, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
+        """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
+        # The first paint does not wait for it.
+        from tracescope.attach.layout import HEADER
+
+        self._unpack = HEADER.unpack_from
         self.sessions.append(session)
+        self._refused[session] = list(refused)
+        self._counts[session] = session.counts()
 
     def remove(self, session: Session) -> None:
         """A session ended: take its last records and keep its counts."""
         if session not in self.sessions:
             return
-        self._keep([(session, record) for record in session.take(_PULL)])
+        self._keep(session, [(session, record) for record in session.take()])
         counts = session.counts()
-        self._past_events += counts.events
-        self._past_lost += counts.lost + counts.dropped
+        events, lost, skipped, _ = self._past
+        self._past = Totals(
+            events + counts.events, lost + counts.lost + counts.dropped, skipped + counts.skipped, {}
+        )  # fmt: skip
         self.sessions.remove(session)
+        for known in (self._refused, self._counts, self._rated, self._probe_rates):
+            known.pop(session, None)
 
     def stop(self) -> None:
         """Detach everything."""
@@ -95,95 +125,104 @@ class Feed:
             self.remove(session)
 
     def pull(self) -> int:
-        """Take what the sessions have; the number of new records. Rates are brought up to date."""
-        batches = [[(session, record) for record in session.take(_PULL)] for session in self.sessions]
-        records = [pair for batch in batches for pair in batch]
-        if sum(map(bool, batches)) > 1:
-            records.sort(key=_time_of)
-        self._keep(records)
-        now = time.monotonic()
-        if now - self._rated_at >= 1.0:
-            events = self.totals().events
-            self.rates.append(round((events - self._rated_events) / (now - self._rated_at)))
-            self._rated_at, self._rated_events = now, events
-        return len(records)
+        """Take what the sessions have; the number of new records. Counts and rates are brought up to date."""
+        batches = {session: [(session, record) for record in session.take(_PULL)] for session in self.sessions}
+        if sum(map(bool, batches.values())) > 1:
+            records = [pair for batch in batches.values() for pair in batch]
+            records.sort(key=self._time_of)
+            self._ring.extend(records)
+            self.end += len(records)
+            self._last |= dict.fromkeys((session for session, batch in batches.items() if batch), self.end - 1)
+        else:
+            for session, batch in batches.items():
+                self._keep(session, batch)
+        first = self.first
+        self._last = {session: last for session, last in self._last.items() if last >= first}
+        self._count(time.monotonic())
+        return sum(map(len, batches.values()))
 
-    def _keep(self, records: Sequence[tuple[Session, bytes]]) -> None:
+    def _keep(self, session: Session, records: Sequence[tuple[Session, bytes]]) -> None:
         self._ring.extend(records)
         self.end += len(records)
+        if records:
+            self._last[session] = self.end - 1
+
+    def _time_of(self, pair: tuple[Session, bytes]) -> int:
+        return self._unpack(pair[1])[0]
+
+    def _count(self, now: float) -> None:
+        if now < self.counted_until:
+            return
+        self._counts = {session: session.counts() for session in self.sessions}
+        took = time.monotonic() - now
+        self.counted_until = now + _PART * took if took > _QUICK else 0.0
+        if now - self._rated_at >= 1.0:
+            self._rate(now)
+
+    def _rate(self, now: float) -> None:
+        seconds = now - self._rated_at
+        events = self.totals().events
+        self.rates.append(round((events - self._rated_events) / seconds))
+        self._rated_at, self._rated_events = now, events
+        for session, counts in self._counts.items():
+            each = tuple(count.events for count in counts.per_probe)
+            before = self._rated.get(session, (0,) * len(each))
+            self._probe_rates[session] = tuple(
+                round((n - was) / seconds) for n, was in zip(each, before, strict=True)
+            )  # fmt: skip
+            self._rated[session] = each
 
     def totals(self) -> Totals:
-        """Counts of events and lost."""
-        events, lost = self._past_events, self._past_lost
-        per_probe: dict[str, int] = {}
-        for session in self.sessions:
-            counts = session.counts()
+        """Counts of events, of lost ones, and of those left out, as they were last read."""
+        events, lost, skipped, per_probe = self._past.events, self._past.lost, self._past.skipped, dict[str, int]()
+        for session, counts in self._counts.items():
             events += counts.events
             lost += counts.lost + counts.dropped
+            skipped += counts.skipped
             each = (count.events for count in counts.per_probe)
             per_probe.update(zip(probes_of(session), each, strict=True))
-        return Totals(events, lost, per_probe)
+        return Totals(events, lost, skipped, per_probe)
+
+    def states(self, session: Session) -> list[ProbeState]:
+        """The session's probes, then those that were refused before it was made."""
+        from tracescope.attach.session import ProbeCount
+
+        names, counts = probes_of(session), self._counts[session].per_probe
+        rates = self._probe_rates.get(session, (0,) * len(names))
+        failed = {probe.name: error for probe, error in session.failed}
+        states = [
+            ProbeState(name, count, rate, failed.get(name))
+            for name, count, rate in zip(names, counts, rates, strict=True)
+        ]
+        return states + [ProbeState(name, ProbeCount(), 0, error) for name, error in self._refused[session]]
 
     def clear(self) -> None:
         """Forget the records; counts stay."""
         self._ring.clear()
+        self._last.clear()
 
     def session(self, number: int) -> Session:
         """The session that a record came from."""
         return self._ring[number - self.first][0]
 
+    def record(self, number: int) -> bytes:
+        """The bytes that the kernel handed over."""
+        return self._ring[number - self.first][1]
+
+    def records(self, numbers: Iterable[int]) -> list[tuple[Session, bytes]]:
+        """Many records, each with its session; those that the ring dropped are left out."""
+        first, ring = self.first, list(self._ring)
+        return [ring[number - first] for number in numbers if number >= first]
+
+    def header(self, number: int) -> tuple[int, ...]:
+        """What every record begins with, as the tuple of `attach.layout.HEADER`."""
+        return self._unpack(self._ring[number - self.first][1])
+
     def _event(self, number: int) -> Event:
         session, record = self._ring[number - self.first]
         return session.decode(record)
-
-    def _line(self, number: int) -> Line:
-        from tracescope.attach.events import event_words
-
-        event = self.event(number)
-        seconds, nanoseconds = divmod(event.time_ns, 1_000_000_000)
-        clock = time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{nanoseconds // 1000:06}"
-        ids = (event.pid, event.tid, event.ppid)
-        pid, tid, ppid = ("" if value is None else str(value) for value in ids)
-        comm, words = printable(event.comm or ""), printable(event_words(event))
-        return Line(clock, str(event.cpu), event.probe, pid, tid, ppid, comm, words, (event.ret or 0) < 0)
 
 
 def probes_of(session: Session) -> tuple[str, ...]:
     """The full names of a session's probes."""
     return tuple(probe.name for probe in session.plan.probes)
-
-
-def _time_of(pair: tuple[Session, bytes]) -> int:
-    from tracescope.attach.layout import HEADER
-
-    return int(HEADER.unpack_from(pair[1])[0])
-
-
-class Selection:
-    """The records whose line holds a text, found in slices: new records once, the whole ring when the text changes."""
-
-    def __init__(self, feed: Feed, text: str) -> None:
-        self.text = text
-        self.numbers: deque[int] = deque()
-        self._feed = feed
-        self._word = text.lower()
-        self._next = feed.first
-
-    @property
-    def behind(self) -> int:
-        """How many records were not looked at yet."""
-        return self._feed.end - max(self._next, self._feed.first)
-
-    def advance(self, seconds: float) -> int:
-        """Look at more records for so long at most; the number of old hits that the ring dropped."""
-        first, dropped = self._feed.first, 0
-        while self.numbers and self.numbers[0] < first:
-            self.numbers.popleft()
-            dropped += 1
-        until = time.monotonic() + seconds
-        self._next = max(self._next, first)
-        while self._next < self._feed.end and (self._next % 64 or time.monotonic() < until):
-            if self._word in " ".join(self._feed.line(self._next)[:-1]).lower():
-                self.numbers.append(self._next)
-            self._next += 1
-        return dropped

@@ -7,14 +7,19 @@ from textual.binding import Binding
 __all__ = (
     "APP",
     "ASK",
+    "ATTACH",
     "BROWSER",
     "CHOOSE",
+    "CONFIRM",
+    "CYCLE",
     "DIFF",
     "FILTER",
     "GROUPS",
     "LIVE",
     "MONITOR",
+    "OPTIONS",
     "PROCESSES",
+    "REFUSAL",
     "REPLAY",
     "ROWS",
     "TEXT",
@@ -30,10 +35,28 @@ APP = [
     Binding("s,f7", "sources", "Sources", id="app.sources", tooltip="What each source gave, or why it gave nothing"),
     Binding("ctrl+c", "quit", "Quit", id="app.interrupt", priority=True, show=False),
 ]
+ATTACH = Binding(
+    "a", "attach", "Attach", id="browser.attach", tooltip="Attach the marked probes or the selected one, or detach it"
+)
+"""The browser's and the detail screen's."""
 TYPES = Binding("o", "types", "Types", id="browser.types", tooltip="Open the types of the probe's arguments")
 """The browser's and the detail screen's."""
 BROWSER = [
-    Binding("a", "attach", "Attach", id="browser.attach", tooltip="Attach the selected tracepoint, or detach it"),
+    ATTACH,
+    Binding("A", "options", "Attach…", id="browser.options", tooltip="Attach with filters and other options"),
+    Binding(
+        "space", "mark", "Mark", id="browser.mark", key_display="␣", tooltip="Mark the row: a attaches all marked ones"
+    ),
+    Binding(
+        "asterisk",
+        "mark_all",
+        "Mark all",
+        id="browser.mark_all",
+        key_display="*",
+        show=False,
+        tooltip="Mark all that the filter selects",
+    ),
+    Binding("u", "unmark", "Unmark", id="browser.unmark", show=False, tooltip="Forget the marks"),
     Binding("slash", "filter", "Find", id="browser.filter", key_display="/"),
     Binding("f", "toggle_facets", "Facets", id="browser.facets", tooltip="Show or hide the facets"),
     Binding("d", "toggle_detail", "Detail", id="browser.detail", tooltip="Show or hide the detail pane"),
@@ -66,12 +89,39 @@ LIVE = [
         key_display="␣",
         tooltip="Hold the list still; events go on being counted",
     ),
-    Binding("a,x", "detach", "Detach", id="live.detach", tooltip="Detach the probe of the selected event"),
-    Binding("c", "clear", "Clear", id="live.clear", tooltip="Forget the events; the counts stay"),
-    Binding("slash", "filter", "Find", id="live.filter", key_display="/"),
+    Binding("slash", "filter", "Filter", id="live.filter", key_display="/", tooltip="Words, or column:value"),
+    Binding("f", "find", "Find", id="live.find", tooltip="Go to the next event that holds a text"),
+    Binding("d", "probes", "Probes", id="live.probes", tooltip="Show or hide the probes: rate, lost, cost"),
+    Binding("s", "sort", "Sort", id="live.sort", tooltip="Sort by the next column; a click on a title, too"),
+    Binding("a,x", "detach", "Detach", id="live.detach", tooltip="Detach the session of the selected event"),
+    Binding("w", "save", "Save", id="live.save", tooltip="Save the shown events as a recording, for replay"),
     Binding("p", "program", "Code", id="live.program", tooltip="The C program that runs in the kernel"),
+    Binding("c", "clear", "Clear", id="live.clear", tooltip="Forget the events; the counts stay"),
+    Binding("n", "find_next(1)", "Find next", id="live.next", show=False),
+    Binding("N", "find_next(-1)", "Find previous", id="live.previous", show=False),
+    Binding("S", "reverse", "Reverse", id="live.reverse", show=False, tooltip="Sort the other way round"),
     Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line"),
+    Binding("Y", "copy_json", "Copy as JSON", id="live.copy_json", show=False, tooltip="As attach --json prints it"),
     Binding("escape", "back", "Back", id="live.back", key_display="esc"),
+]
+OPTIONS = [
+    Binding("enter", "attach", "Attach", id="options.attach", key_display="⏎", priority=True),
+    Binding("down", "move(1)", "Next line", id="options.next", key_display="↓", priority=True),
+    Binding("up", "move(-1)", "Previous line", id="options.previous", show=False, priority=True),
+    Binding("escape", "close", "Cancel", id="options.close", key_display="esc"),
+]
+CYCLE = [
+    Binding("right,space", "choose(1)", "Choose", id="options.choose", key_display="→"),
+    Binding("left", "choose(-1)", "Choose back", id="options.choose_back", show=False),
+]
+CONFIRM = [
+    Binding("y,enter", "answer(True)", "Yes", id="confirm.yes"),
+    Binding("n,escape", "answer(False)", "No", id="confirm.no"),
+]
+REFUSAL = [
+    Binding("enter,escape", "close", "Close", id="refusal.close", key_display="esc"),
+    Binding("l", "log", "Log", id="refusal.log", tooltip="The whole log of the compiler or verifier"),
+    Binding("y", "copy", "Copy", id="refusal.copy"),
 ]
 PROCESSES = [
     Binding("v", "next_view", "View", id="processes.view", tooltip="Programs, live list, tree"),
@@ -118,7 +168,10 @@ GROUPS = {
     "Live": LIVE,
     "Which probe": CHOOSE,
     "Compare": DIFF,
+    "Attach with options": [*OPTIONS, *CYCLE],
     "Questions": ASK,
+    "Yes or no": CONFIRM,
+    "Refusals": REFUSAL,
     "Processes": PROCESSES,
     "Processes of this host": MONITOR,
     "Replay": REPLAY,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from rich.cells import cell_len, set_cell_size
 from textual.theme import Theme
 
 from tracescope.model import Answer, SourceState, Stability
 
-__all__ = ("ANSWER_STYLE", "KIND_CLASS", "STABILITY_STYLE", "STATE_STYLE", "THEME", "amount", "fit")
+__all__ = ("ANSWER_STYLE", "KIND_CLASS", "STABILITY_STYLE", "STATE_STYLE", "THEME", "amount", "fit", "with_hits")
 
 THEME = Theme(
     name="tracescope",
@@ -65,3 +68,13 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 def amount(count: int, one: str, many: str | None = None) -> str:
     """`1 probe`, `2,305 probes`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def with_hits(text: str, hits: re.Pattern[str] | None, style: str) -> Iterator[tuple[str, str]]:
+    """The text in pieces, each with its class: those that the pattern finds stand out."""
+    at = 0
+    for hit in hits.finditer(text) if hits else ():
+        yield text[at : hit.start()], style
+        yield hit.group(), "rows--hit"
+        at = hit.end()
+    yield text[at:], style

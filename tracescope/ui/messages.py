@@ -11,6 +11,7 @@ from textual.message import Message
 from tracescope.model import SourceReport, SourceState
 
 if TYPE_CHECKING:
+    from tracescope.attach.options import AttachOptions
     from tracescope.attach.session import Session
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
@@ -26,6 +27,7 @@ __all__ = (
     "DetachWanted",
     "DetailReady",
     "DiffReady",
+    "EventsSaved",
     "FacetsReady",
     "SessionFailed",
     "SessionOpened",
@@ -85,6 +87,8 @@ class DetailReady(Message):
     catalog: Catalog
     row: Row
     detail: Detail | TraceScopeError
+    refusal: TraceScopeError | None
+    """Why the row cannot be attached."""
 
 
 @dataclass
@@ -124,9 +128,12 @@ class SnapshotEnded(Message):
 
 @dataclass
 class AttachWanted(Message):
-    """Attach these tracepoints as one session."""
+    """Attach these probes, by their full names, as one session."""
 
     probes: Sequence[str]
+    options: AttachOptions | None = None
+    sure: bool = False
+    """The user was asked whether so many are wanted."""
 
 
 @dataclass
@@ -138,13 +145,26 @@ class DetachWanted(Message):
 
 @dataclass
 class SessionOpened(Message):
-    """A session is starting; its `state` tells how far it is."""
+    """A session for these probes is starting; its `state` tells how far it is."""
 
+    probes: Sequence[str]
     session: Session
+    refused: Sequence[tuple[str, TraceScopeError]] = ()
+    """Probes that were wanted with it and cannot be attached."""
 
 
 @dataclass
 class SessionFailed(Message):
-    """No session could be opened."""
+    """No session could be opened for these probes."""
 
+    probes: Sequence[str]
     error: TraceScopeError
+
+
+@dataclass
+class EventsSaved(Message):
+    """Events were written to a file; or why they were not."""
+
+    path: str
+    count: int
+    error: TraceScopeError | None = None

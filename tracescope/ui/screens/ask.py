@@ -10,9 +10,10 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tracescope.ui import keys
+from tracescope.ui.widgets.key_line import KeyLine
 
 __all__ = ("AskScreen",)
 
@@ -32,7 +33,7 @@ class AskScreen(ModalScreen[str | None]):
         with Vertical(id="ask"):
             yield Static(Content(self._question), markup=False)
             yield Input(self._suggested, compact=True, select_on_focus=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     @on(Input.Submitted)
     def _answer(self, event: Input.Submitted) -> None:

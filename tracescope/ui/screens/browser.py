@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
-from textual.screen import Screen
+from textual.content import Content
 from textual.timer import Timer
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.ui import keys
-from tracescope.ui.attachable import refusal
-from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady, FacetsReady, ViewReady
-from tracescope.ui.screens.ask import AskScreen
-from tracescope.ui.screens.detail import DetailScreen
-from tracescope.ui.screens.refusal import RefusalScreen
+from tracescope.ui.attachable import Check, attachable_as, refusal
+from tracescope.ui.detail_text import attach_words
+from tracescope.ui.messages import DetailReady, FacetsReady, ViewReady
+from tracescope.ui.screens.detail import DetailActions, DetailScreen
+from tracescope.ui.screens.probes import ProbesScreen
 from tracescope.ui.widgets.detail import DetailPane
 from tracescope.ui.widgets.facets import Facets
 from tracescope.ui.widgets.filter import FilterInput, FilterLine
+from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.rows import RowList
 from tracescope.ui.widgets.status import StatusLine
 from tracescope.ui.widgets.table import ProbeTable
@@ -40,17 +39,16 @@ _SETTLE = 0.1
 """Seconds without a change before the facets are counted again."""
 
 
-class BrowserScreen(Screen[None]):
+class BrowserScreen(ProbesScreen):
     """What can be traced here."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.BROWSER)
     AUTO_FOCUS = "FilterInput"
 
-    def __init__(self, host: Host) -> None:
-        super().__init__()
-        self._host = host
-        self._catalog: Catalog | None = None
-        self._detail: tuple[Row, Detail | TraceScopeError] | None = None
+    def __init__(self, host: Host, check: Check = lambda: None, *, attach_key: str = "a") -> None:
+        super().__init__(host)
+        self._check = check
+        self._attach_key = attach_key
         self._searching = False
         self._settle: Timer | None = None
 
@@ -63,17 +61,7 @@ class BrowserScreen(Screen[None]):
                 yield ProbeTable()
                 yield DetailPane()
         yield StatusLine(self._host.label)
-        yield Footer(compact=True)
-
-    @property
-    def table(self) -> ProbeTable:
-        """The probe table."""
-        return self.query_one(ProbeTable)
-
-    @property
-    def input(self) -> FilterInput:
-        """The filter line's input."""
-        return self.query_one(FilterInput)
+        yield KeyLine()
 
     def show_catalog(self, catalog: Catalog) -> None:
         """Take a fuller catalog; filter and cursor stay."""
@@ -97,7 +85,7 @@ class BrowserScreen(Screen[None]):
         """Show what was found; count the facets when the typing pauses."""
         self._searching = False
         self.table.show_view(event.view)
-        self.query_one(FilterLine).show_hits(f"{len(event.view):,} ")
+        self.count_rows()
         if event.text != self.input.value or event.view.catalog is not self._catalog:
             self._filter()
         else:
@@ -149,7 +137,7 @@ class BrowserScreen(Screen[None]):
             detail: Detail | TraceScopeError = describe(catalog, row)
         except TraceScopeError as error:
             detail = error
-        self.post_message(DetailReady(catalog, row, detail))
+        self.post_message(DetailReady(catalog, row, detail, refusal(self._host, catalog, row, self._check)))
 
     @on(DetailReady)
     def _show_detail(self, event: DetailReady) -> None:
@@ -161,40 +149,19 @@ class BrowserScreen(Screen[None]):
             and view is not None
             and view.catalog is event.catalog
         ):
-            self._detail = (event.row, event.detail)
-            self.query_one(DetailPane).show(event.detail)
+            self._detail = event
+            self.query_one(DetailPane).show(event.detail, self._attach_words(event))
+
+    def _attach_words(self, event: DetailReady) -> Content:
+        name = attachable_as(event.catalog, event.row)
+        return attach_words(event.refusal, event.row.probe, name, self._attach_key)
 
     @on(RowList.Chosen, "ProbeTable")
     def _open_detail(self) -> None:
         if self._detail is not None:
-            row, detail = self._detail
-            self.app.push_screen(DetailScreen(row.probe, detail, self.action_types))
-
-    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
-        """Keys that act on a row need one; the filter key goes where the focus is not."""
-        if action in ("choose", "compare"):
-            return self._catalog is not None
-        if action in ("attach", "copy", "types"):
-            return self.is_mounted and self.table.row_count > 0 and not self._typing
-        if action == "filter":
-            return not self._typing
-        return True
-
-    @property
-    def _typing(self) -> bool:
-        return isinstance(self.focused, FilterInput)
-
-    def action_attach(self) -> None:
-        """Attach the selected tracepoint, or detach it; say why before anything happens."""
-        row = self.table.selected
-        if row is None or self._catalog is None:
-            return
-        if row.probe in self.table.attached:
-            self.post_message(DetachWanted(row.probe))
-        elif (error := refusal(self._host, self._catalog, row)) is not None:
-            self.app.push_screen(RefusalScreen(error))
-        else:
-            self.post_message(AttachWanted([row.probe]))
+            event = self._detail
+            actions = DetailActions(self.action_types, self.action_attach)
+            self.app.push_screen(DetailScreen(event.row.probe, event.detail, self._attach_words(event), actions))
 
     def action_filter(self) -> None:
         """Go to the filter line."""
@@ -215,50 +182,3 @@ class BrowserScreen(Screen[None]):
         """Show or hide the detail pane."""
         pane = self.query_one(DetailPane)
         pane.display = not pane.display
-
-    def action_choose(self) -> None:
-        """Ask which probe to take; come back with the cursor on it."""
-        from tracescope.ui.screens.choose import ChooseScreen
-
-        if self._catalog is not None:
-            self.app.push_screen(ChooseScreen(self._catalog), self._show_probe)
-
-    def _show_probe(self, probe: str | None) -> None:
-        if probe:
-            self.input.value = probe
-            self.table.focus()
-
-    def action_compare(self) -> None:
-        """Ask for a snapshot, and show what differs."""
-        self.app.push_screen(AskScreen("Compare with which snapshot (a zip or a folder)?"), self._compare)
-
-    def _compare(self, path: str | None) -> None:
-        from tracescope.ui.screens.diff import DiffScreen
-
-        if path and self._catalog is not None:
-            self.app.push_screen(DiffScreen(Path(os.path.expanduser(path)), self._catalog, self._host.label))
-
-    def action_snapshot(self) -> None:
-        """Ask for a file, and write what this host shows into it."""
-        self.app.push_screen(AskScreen("Write the snapshot to which new file?", "snapshot.zip"), self._write_snapshot)
-
-    def _write_snapshot(self, file: str | None) -> None:
-        from tracescope.ui.screens.snapshot import SnapshotScreen
-
-        if file:
-            self.app.push_screen(SnapshotScreen(self._host, Path(os.path.expanduser(file))))
-
-    def action_types(self) -> None:
-        """Open the types of the selected probe's arguments."""
-        from tracescope.ui.screens.structs import types_screen
-
-        row, view = self.table.selected, self.table.view
-        if row is not None and view is not None:
-            self.app.push_screen(types_screen(view.catalog, row))
-
-    def action_copy(self) -> None:
-        """Copy the probe's full name."""
-        row = self.table.selected
-        if row is not None:
-            self.app.copy_to_clipboard(row.probe)
-            self.notify(f"copied {row.probe}", markup=False)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tracescope.catalog.detail import has_probe
 from tracescope.catalog.topics import Choice, choose, load_topics
@@ -19,6 +19,7 @@ from tracescope.ui import keys
 from tracescope.ui.look import fit
 from tracescope.ui.messages import ChoicesReady
 from tracescope.ui.widgets.filter import FilterInput, FilterLine
+from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class ChooseScreen(Screen[str]):
         yield FilterLine("what do you look for? short-lived processes, tcp retransmit, execsnoop")
         yield ChoiceList()
         yield Static("", id="choice", markup=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     @property
     def table(self) -> ChoiceList:

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from tracescope.errors import TraceScopeError
 from tracescope.ui import keys
 from tracescope.ui.widgets.detail import DetailPane
+from tracescope.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from tracescope.catalog.detail import Detail
 
-__all__ = ("DetailScreen",)
+__all__ = ("DetailActions", "DetailScreen")
+
+
+class DetailActions(NamedTuple):
+    """What the browser does with the selected probe."""
+
+    open_types: Callable[[], None]
+    attach: Callable[[], None]
 
 
 class DetailScreen(Screen[None]):
     """One probe, whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*keys.TEXT, keys.TYPES]
+    BINDINGS: ClassVar[list[BindingType]] = [keys.ATTACH, *keys.TEXT, keys.TYPES]
 
-    def __init__(self, probe: str, detail: Detail | TraceScopeError, open_types: Callable[[], None]) -> None:
+    def __init__(self, probe: str, detail: Detail | TraceScopeError, attach: Content, actions: DetailActions) -> None:
         super().__init__()
         self._probe = probe
         self._detail = detail
-        self._open_types = open_types
+        self._attach_line = attach
+        self._actions = actions
 
     def compose(self) -> ComposeResult:
         """The pane, and the keys."""
         yield DetailPane(unfold=True)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Fill the pane."""
-        self.query_one(DetailPane).show(self._detail)
+        self.query_one(DetailPane).show(self._detail, self._attach_line)
 
     def action_close(self) -> None:
         """Back to the browser."""
@@ -46,7 +55,11 @@ class DetailScreen(Screen[None]):
 
     def action_types(self) -> None:
         """Open the types of the arguments."""
-        self._open_types()
+        self._actions.open_types()
+
+    def action_attach(self) -> None:
+        """As in the browser."""
+        self._actions.attach()
 
     def action_copy(self) -> None:
         """Copy the probe's full name."""

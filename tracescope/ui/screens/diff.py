@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tracescope.errors import TraceScopeError
 from tracescope.host import open_host
@@ -22,6 +22,7 @@ from tracescope.ui.look import fit
 from tracescope.ui.messages import DiffReady, SourceChanged
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.filter import FilterInput, FilterLine
+from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class DiffScreen(Screen[None]):
         )
         yield FilterLine("text in a change: sched, tracepoint:, retyped")
         yield DiffLines()
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin."""

@@ -1,15 +1,17 @@
-"""One event, whole: every field, lists one element a line."""
+"""One event, whole: every field, lists one element a line, the stack, and the bytes that the kernel handed over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from tracescope.attach.events import errno_name
+from tracescope.attach.layout import HEADER
 from tracescope.printable import printable
-from tracescope.ui.feed import Line
+from tracescope.processes import duration_words
+from tracescope.ui.event_line import HEADS, Line
 from tracescope.ui.look import amount
 from tracescope.ui.screens.text import TextScreen
 
@@ -19,21 +21,41 @@ if TYPE_CHECKING:
 
 __all__ = ("event_screen", "event_text")
 
+_MAX_DUMP = 4096
+_PER_LINE = 16
 
-def event_screen(event: Event, line: Line) -> TextScreen:
+
+def event_screen(event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> TextScreen:
     """The screen of one event."""
-    return TextScreen(f"{event.probe} at {line.time}", event_text(event, line))
+    return TextScreen(f"{event.probe} at {line.time}", event_text(event, line, record, stack))
 
 
-def event_text(event: Event, line: Line) -> Content:
-    """Names left, values right."""
-    heads = ("time", "cpu", "probe", "pid", "tid", "ppid", "comm")
-    lines = [_fact(name, value, "dim") for name in heads if (value := getattr(line, name))]
+def event_text(event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> Content:
+    """Names left, values right; `stack` from the innermost frame on; the record in hexadecimal, header first."""
+    lines = [_fact(name, value, "dim") for name in HEADS if (value := getattr(line, name))]
     for name, value in event.args.items():
         lines.extend(_argument(name, value))
     if event.ret is not None:
         lines.append(_fact("ret", f"{event.ret} {errno_name(event.ret) or ''}"))
+    if event.duration_ns is not None:
+        lines.append(_fact("duration", f"{duration_words(event.duration_ns)}  ({event.duration_ns:,} ns)"))
+    lines.extend(_fact("stack" if depth == 0 else "", frame, "dim") for depth, frame in enumerate(stack))
+    lines.append(
+        Content.styled(f"\n{amount(len(record), 'byte')} from the kernel, {HEADER.size} of them header", "dim")
+    )
+    lines.extend(_dump(record[:_MAX_DUMP]))
+    if len(record) > _MAX_DUMP:
+        lines.append(Content.styled(f"  … {len(record) - _MAX_DUMP:,} more", "dim"))
     return Content("\n").join(lines)
+
+
+def _dump(record: bytes) -> Iterator[Content]:
+    """Offset, bytes, and what of them is ASCII."""
+    for at in range(0, len(record), _PER_LINE):
+        part = record[at : at + _PER_LINE]
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
+        digits = f"{part[:8].hex(' '):<23}  {part[8:].hex(' '):<23}"
+        yield Content.assemble((f"{at:>6}  ", "dim"), (digits, "dim" if at < HEADER.size else ""), (f"  {text}", "dim"))
 
 
 def _argument(name: str, value: Value) -> Iterator[Content]:

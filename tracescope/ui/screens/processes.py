@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
@@ -26,6 +26,7 @@ from tracescope.ui.process_filter import NO_FILTER, parse_filter
 from tracescope.ui.screens.process import copy_command, outcome_screen, process_screen, program_screen, run_of
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.filter import FilterInput, FilterLine
+from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.outcomes import OutcomeList
 from tracescope.ui.widgets.process_bar import ProcessBar
 from tracescope.ui.widgets.process_tree import ProcessTree
@@ -71,7 +72,7 @@ class ProcessesScreen(Screen[None]):
         yield FilterLine("words, pid:, uid:, cgroup:, failed:yes, life:<100ms, life:>1s")
         yield from self._views
         yield StatusLine(self._label)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Begin with the programs."""

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static, Tree
+from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
 from tracescope.catalog.arguments import Argument, arguments_of, btf_of
@@ -20,6 +20,7 @@ from tracescope.errors import Missing, TraceScopeError
 from tracescope.printable import printable
 from tracescope.ui import keys
 from tracescope.ui.screens.refusal import RefusalScreen
+from tracescope.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from tracescope.catalog.store import Catalog, Row
@@ -98,7 +99,7 @@ class StructScreen(Screen[None]):
         tree.guide_depth = 2
         yield tree
         yield Static("", id="path", markup=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """The arguments are the first level."""

@@ -9,11 +9,12 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tracescope.printable import printable
 from tracescope.ui import keys
 from tracescope.ui.look import amount
+from tracescope.ui.widgets.key_line import KeyLine
 
 __all__ = ("TextScreen",)
 
@@ -35,7 +36,7 @@ class TextScreen(Screen[None]):
         yield Static(Content(printable(self._title)), classes="title", markup=False)
         with VerticalScroll():
             yield Static(self._text, id="text", markup=False)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def action_close(self) -> None:
         """Back to the screen before."""

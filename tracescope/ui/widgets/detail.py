@@ -25,14 +25,16 @@ class DetailPane(VerticalScroll):
         super().__init__()
         self._unfold = unfold
         self._detail: Detail | TraceScopeError | None = None
+        self._attach_line = Content("")
 
     def compose(self) -> ComposeResult:
         """One text."""
         yield Static("", markup=False)
 
-    def show(self, detail: Detail | TraceScopeError | None) -> None:
-        """Take another probe's detail and start at its top."""
+    def show(self, detail: Detail | TraceScopeError | None, attach: Content | None = None) -> None:
+        """Take another probe's detail, with what the attach key does, and start at its top."""
         self._detail = detail
+        self._attach_line = attach or Content("")
         self._draw()
         self.scroll_home(animate=False)
 
@@ -47,5 +49,5 @@ class DetailPane(VerticalScroll):
         elif isinstance(detail, TraceScopeError):
             text = error_text(detail)
         else:
-            text = detail_text(detail, self.scrollable_content_region.width, unfold=self._unfold)
+            text = detail_text(detail, self.scrollable_content_region.width, self._attach_line, unfold=self._unfold)
         self.query_one(Static).update(text)

@@ -56,4 +56,6 @@ class FilterLine(Horizontal):
 
     def show_hits(self, text: str) -> None:
         """Say how much the filter leaves."""
-        self.query_one("#hits", Static).update(Content(text), layout=False)
+        hits = self.query_one("#hits", Static)
+        wider = len(text) > hits.size.width
+        hits.update(Content(text), layout=wider)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tracescope.model import Answer
 from tracescope.printable import printable
-from tracescope.ui.look import KIND_CLASS, fit
+from tracescope.ui.attachable import attachable_as
+from tracescope.ui.look import KIND_CLASS, fit, with_hits
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class ProbeTable(RowList):
         super().__init__()
         self.view: View | None = None
         self.attached: frozenset[str] = frozenset()
+        self.marked: dict[str, None] = {}
+        """The full names of the probes to attach together, in the order in which they were marked."""
         self._held: Hashable = None
         self._hits: re.Pattern[str] | None = None
 
@@ -60,6 +63,34 @@ class ProbeTable(RowList):
             self.attached = probes
             self.refresh()
 
+    def toggle_mark(self) -> None:
+        """Mark the row under the cursor, or unmark it, and move on."""
+        row = self.selected
+        if row is not None and self.view is not None:
+            self._toggle(attachable_as(self.view.catalog, row))
+            self.cursor += 1
+
+    def toggle_marks(self, probes: Sequence[str]) -> None:
+        """Mark all of these; unmark them when all of them are marked."""
+        if self.marked.keys() >= set(probes):
+            for probe in probes:
+                del self.marked[probe]
+        else:
+            self.marked |= dict.fromkeys(probes)
+        self.refresh()
+
+    def clear_marks(self) -> None:
+        """Unmark everything."""
+        self.marked.clear()
+        self.refresh()
+
+    def _toggle(self, probe: str) -> None:
+        if probe in self.marked:
+            del self.marked[probe]
+        else:
+            self.marked[probe] = None
+        self.refresh()
+
     def watch_cursor(self, before: int, after: int) -> None:
         """Remember the probe that the user chose."""
         row = self.selected
@@ -78,22 +109,23 @@ class ProbeTable(RowList):
         assert self.view is not None
         row = self.view.row(index)
         kind, where, letter, answer = _columns(width)
-        yield ("●", "rows--good") if row.probe in self.attached else (" ", "")
+        yield self._mark(row)
         yield fit(row.kind, kind - 1) + " ", KIND_CLASS.get(row.kind, "")
-        yield from self._name_parts(fit(printable(row.name), width - 1 - kind - where - letter - answer - 1) + " ")
+        name = fit(printable(row.name), width - 1 - kind - where - letter - answer - 1) + " "
+        yield from with_hits(name, self._hits, "")
         yield fit(printable(row.group or row.module), where - 1) + " " if where else "", "rows--dim"
         yield fit(row.type, letter), ""
         if answer:
             verdict = self.view.catalog.verdict(row.kind, row.entry).answer if row.kind in KIND_CLASS else None
             yield (fit(verdict.value, answer), _ANSWER_CLASS[verdict]) if verdict else (" " * answer, "")
 
-    def _name_parts(self, name: str) -> Iterator[Part]:
-        at = 0
-        for hit in self._hits.finditer(name) if self._hits else ():
-            yield name[at : hit.start()], ""
-            yield hit.group(), "rows--hit"
-            at = hit.end()
-        yield name[at:], ""
+    def _mark(self, row: Row) -> Part:
+        if self.view is None or not (self.attached or self.marked):
+            return " ", ""
+        name = attachable_as(self.view.catalog, row)
+        if name in self.marked:
+            return "✓", "rows--hit"
+        return ("●", "rows--good") if name in self.attached else (" ", "")
 
 
 def _columns(width: int) -> tuple[int, int, int, int]:

@@ -1,0 +1,27 @@
+"""Events of the live screen into a recording, as `attach --save` writes it and `replay` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracescope.host import Host
+
+if TYPE_CHECKING:
+    from tracescope.attach.session import Session
+
+__all__ = ("save_events",)
+
+
+def save_events(host: Host, records: Sequence[tuple[Session, bytes]], path: Path, lost: int) -> None:
+    """Write records, oldest first, into a new file, with the number of events lost; TraceScopeError. For a thread."""
+    from tracescope.attach.events import event_json
+    from tracescope.recording import Recorder, host_facts
+
+    sessions = dict.fromkeys(session for session, _ in records)
+    about = {"probes": [probe.name for session in sessions for probe in session.plan.probes], "command": None}
+    with Recorder(path, kind="attach", host=host_facts(host), session=about) as recorder:
+        for session, record in records:
+            recorder.write(event_json(session.decode(record)))
+        recorder.close(lost)
