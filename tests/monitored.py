@@ -30,7 +30,7 @@ EventT = TypeVar("EventT", ForkEvent, ExecEvent, ExecFailed, ExitEvent)
 class CompiledOnce:
     """The same text compiles to the same instructions: once is enough for all tests of a run."""
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str, kinds: object) -> Loaded:
         return load(_compiled(text))
 
 

@@ -173,7 +173,7 @@ def test_a_compiled_program_can_be_loaded_again_without_the_compiler():
     compiled = BccBackend().compile(program_text(open_plan(HOST, [format_of(EXEC)])))
 
     class Kept:
-        def load(self, text):
+        def load(self, text, kinds):
             return load(Compiled(compiled.programs, compiled.maps))
 
     with Session(open_plan(HOST, [format_of(EXEC)]), backend=Kept()) as session:

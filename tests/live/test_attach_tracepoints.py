@@ -60,21 +60,21 @@ def test_arguments_of_system_calls_have_their_own_size_and_sign():
         session.stop()
         found = decoded(session)
     (opened, *_, missing) = named(found, "sys_enter_openat")
-    assert opened.args["flags"] == os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    assert opened.args["mode"] == 0o640
-    assert opened.args["dfd"] == -100
-    assert opened.args["filename"].startswith("0x")
+    assert opened.args["flags"] == "O_RDWR|O_CREAT|O_APPEND|O_CLOEXEC"
+    assert opened.args["mode"] == "0640"
+    assert opened.args["dfd"] == "AT_FDCWD"
+    assert opened.args["filename"] == "/dev/null"
     assert "__syscall_nr" not in opened.args
     returns = named(found, "sys_exit_openat")
     assert (returns[0].ret, returns[0].args) == (fd, {})
     assert returns[-1].ret == -2
-    assert missing.args["flags"] == os.O_RDONLY | os.O_CLOEXEC
+    assert (missing.args["filename"], missing.args["flags"]) == ("/no/such/file", "O_RDONLY|O_CLOEXEC")
     (write,) = [event for event in named(found, "sys_enter_write") if event.args["count"] == 4711]
     assert write.args["fd"] == fd
     assert 4711 in [event.ret for event in named(found, "sys_exit_write")]
     assert [event.args["offset"] for event in named(found, "sys_enter_lseek") if event.args["fd"] == fd] == [-42]
     (kill,) = named(found, "sys_enter_kill")
-    assert kill.args == {"pid": 2**22 + 1, "sig": signal.SIGUSR2}
+    assert kill.args == {"pid": 2**22 + 1, "sig": "SIGUSR2"}
     assert {event.pid for event in found} == {os.getpid()}
 
 
@@ -98,7 +98,7 @@ os.waitpid(child, 0)
     woken = [event for event in named(found, "sched_waking") if event.args["pid"] == child and event.pid == pid]
     assert woken
     assert {event.args["comm"] for event in woken} <= {sent[0].args["comm"]}
-    assert {event.args["prio"] for event in woken} == {120}
+    assert {event.args["prio"] for event in woken} == {120 + os.nice(0)}
     switches = named(found, "sched_switch")
     assert {event.args["prev_comm"] for event in switches if event.pid == pid} >= {"tracescope-test"}
     # Asleep in pause() before the signal.
@@ -187,4 +187,4 @@ def test_one_event_of_every_group_gets_a_program_that_loads():
 def test_a_field_shows_what_the_process_changed():
     found, _, pid = run_python("import os; os.nice(5)", EXIT)
     (event,) = [event for event in found if event.tid == pid]
-    assert event.args["prio"] == 125
+    assert event.args["prio"] == 120 + os.nice(0) + 5

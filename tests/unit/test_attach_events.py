@@ -6,6 +6,8 @@ import json
 import os
 import struct
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 import pytest
 from formats import DATA_LOC, EXEC_FORMATS, EXECVEAT, KINDS, OFFSETS, OPENAT, OPENAT_EXIT, REL_LOC, SWITCH
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from tracescope.attach.decode import Decoder
 from tracescope.attach.events import Clock, Event, errno_name, event_json, event_words
 from tracescope.attach.layout import HEADER
+from tracescope.attach.meaning import meaning_of, names_of
 from tracescope.attach.plan import plan
 from tracescope.attach.program_exec import TEXT, TEXT_OFFSET, ExecFlag
 
@@ -96,12 +99,21 @@ def test_a_dynamic_field_that_was_cut_or_not_read_says_so():
     assert event_words(event) == "number=7 name=(unreadable)"
 
 
+def open_flags(words):
+    """The number again, out of the names."""
+    names = names_of(meaning_of("openat", "flags", "int"))
+    return reduce(or_, (int(word, 0) if word[0].isdigit() else names[word] for word in words.split("|")))
+
+
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**32 - 1))
 def test_an_argument_is_as_wide_as_its_type_whatever_the_upper_half_holds(number, garbage):
     low = number & 0xFFFFFFFF
     raw = struct.pack("=QQQQQ", 257 | garbage << 32, low | garbage << 32, 0x7FFE00000000, low, 0o100644 | garbage << 32)
     args = decode(OPENAT, header() + raw).args
-    assert args == {"dfd": number, "filename": "0x7ffe00000000", "flags": number, "mode": 0o100644}
+    assert args.keys() == {"dfd", "filename", "flags", "mode"}
+    assert args["dfd"] == ("AT_FDCWD" if number == -100 else number)
+    assert args["filename"] == {"address": "0x7ffe00000000"}
+    assert open_flags(args["flags"]) == low
 
 
 @pytest.mark.parametrize(("ret", "name"), [(-2, "ENOENT"), (-512, "ERESTARTSYS"), (3, None), (0, None), (-4096, None)])

@@ -21,7 +21,7 @@ class Failing:
     def __init__(self, error):
         self.error = error
 
-    def load(self, text):
+    def load(self, text, _kinds):
         raise self.error
 
 
@@ -41,7 +41,7 @@ def test_a_session_that_is_stopped_while_it_loads_attaches_nothing():
     loading, go = threading.Event(), threading.Event()
 
     class Slow:
-        def load(self, text):
+        def load(self, text, _kinds):
             loading.set()
             go.wait(10)
             return Loaded()

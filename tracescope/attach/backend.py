@@ -19,7 +19,8 @@ from importlib.resources import as_file, files
 from typing import Protocol, Self
 
 from tracescope import __version__
-from tracescope.attach import bcc, kernel
+from tracescope.attach import bcc, kernel, programs
+from tracescope.attach.programs import ProgramType
 from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused
 
@@ -40,6 +41,7 @@ _CFLAGS = (
     "-Dbpf_probe_read_user_str=read_user_str",
 )
 _INSTALL = "apt-get install python3-bpfcc"
+_BY_NAME: Mapping[str, ProgramType] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Loaded:
 class Backend(Protocol):
     """What turns C text into programs in the kernel."""
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str, kinds: Mapping[str, ProgramType] = _BY_NAME) -> Loaded:
         """Compile and load; raises AttachError or Refused. Programs refused one by one are in `refused`."""
         ...
 
@@ -96,9 +98,9 @@ class Backend(Protocol):
 class BccBackend:
     """BCC of the distribution, without kernel headers: our own header tree stands in for them."""
 
-    def load(self, text: str) -> Loaded:
+    def load(self, text: str, kinds: Mapping[str, ProgramType] = _BY_NAME) -> Loaded:
         """Compile, unless this text was compiled before, and load."""
-        return load(self.compile(text))
+        return load(self.compile(text), kinds)
 
     def compile(self, text: str) -> Compiled:
         """Instructions and maps, kept for the next time; errors as from `_compile`."""
@@ -157,17 +159,25 @@ def _answer(text: str) -> Compiled:
     )
 
 
-def load(compiled: Compiled) -> Loaded:
-    """Create the maps and load every program; a program that the verifier refuses does not stop the others."""
+def load(compiled: Compiled, kinds: Mapping[str, ProgramType] = _BY_NAME) -> Loaded:
+    """Create the maps and load every program, each as what `kinds` says of its function; see `_kind` for the others.
+
+    A program that the kernel refuses does not stop the others.
+    """
     loaded = Loaded()
     try:
         for name, spec in compiled.maps.items():
             loaded.maps[name] = _create(name, spec)
         numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
         for name, code in compiled.programs.items():
-            fd, log = kernel.load_program(_kind(name), with_maps(code, numbers), f"ts_{name}")
+            kind = kinds.get(name) or _kind(name)
+            try:
+                fd, log = programs.load_program(kind, with_maps(code, numbers), f"ts_{name}")
+            except AttachError as error:
+                loaded.refused[name] = error
+                continue
             if fd < 0:
-                loaded.refused[name] = _verifier_error(name, -fd, log)
+                loaded.refused[name] = programs.refusal(name, kind, -fd, log)
             else:
                 loaded.programs[name] = fd
     except BaseException:
@@ -176,9 +186,9 @@ def load(compiled: Compiled) -> Loaded:
     return loaded
 
 
-def _kind(function: str) -> int:
+def _kind(function: str) -> ProgramType:
     """What a program hangs on, by its function's name."""
-    return kernel.RAW_TRACEPOINT if function.startswith("raw_") else kernel.TRACEPOINT
+    return programs.RAW_TRACEPOINT if function.startswith("raw_") else programs.TRACEPOINT
 
 
 def _create(name: str, spec: MapSpec) -> int:
@@ -198,11 +208,3 @@ def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
             (number,) = struct.unpack_from("=i", code, at + 4)
             struct.pack_into("=i", patched, at + 4, numbers[number])
     return bytes(patched)
-
-
-def _verifier_error(name: str, code: int, log: str) -> AttachError:
-    lines = [
-        line for line in log.splitlines() if line.strip() and not line.startswith(("processed ", "verification time"))
-    ]
-    why = lines[-1].strip() if lines else os.strerror(code)
-    return AttachError(f"the kernel's verifier refused the program `{name}`", why, log=log)

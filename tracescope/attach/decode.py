@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable
 
+from tracescope.attach.call_memory import call_of
+from tracescope.attach.captured import captures_in
+from tracescope.attach.decode_call import CallDecoder
 from tracescope.attach.event_exec import exec_values
 from tracescope.attach.events import Clock, Event
-from tracescope.attach.layout import HEADER, Capture, CaptureKind, PlannedProbe
+from tracescope.attach.layout import HEADER, PlannedProbe
+from tracescope.attach.meaning import Phase
 from tracescope.attach.plan import Plan
 from tracescope.attach.target import Shape
 from tracescope.attach.values import Value, bytes_value, fixed_reader, until_nul
-from tracescope.printable import decode
-from tracescope.sources.print_fmt import flag_tables
+from tracescope.sources.print_fmt import fields_in_hex, flag_tables
 
-__all__ = ("Decoder", "path_of")
+__all__ = ("Decoder",)
 
 _SLOT = struct.Struct("=q")
 _AS_ARGUMENT = frozenset({Shape.SYSCALL, Shape.EXEC})
-_NULL: dict[str, str] = {"raw": "0x0"}
 
 
 class Decoder:
@@ -68,9 +69,15 @@ class _ProbeDecoder:
         hidden = {"__syscall_nr", *(capture.name for capture in probe.captures)}
         layouts = [layout for layout in probe.fields if layout.field.name not in hidden]
         as_argument = probe.shape in _AS_ARGUMENT
-        self._readers = [(layout, fixed_reader(layout, tables, as_argument=as_argument)) for layout in layouts]
+        # The kernel's text of a system call shows every argument in hexadecimal.
+        in_hex = {} if as_argument else fields_in_hex(probe.format.print_fmt)
+        self._readers = [
+            (one, fixed_reader(one, tables, as_argument=as_argument, in_hex=in_hex.get(one.field.name, "")))
+            for one in layouts
+        ]
         self.returns = any(layout.field.name == "ret" for layout in layouts) and probe.shape is not Shape.RECORD
         self._order = self._names_in_order() if probe.captures else ()
+        self._call = CallDecoder(probe) if call_of(probe.target) else None
 
     def _names_in_order(self) -> tuple[str, ...]:
         names = [layout.field.name for layout in self._probe.fields if layout.field.name != "__syscall_nr"]
@@ -84,6 +91,8 @@ class _ProbeDecoder:
     def args(self, record: bytes, flags: int) -> dict[str, Value]:
         """Values by name, in the order of the format."""
         probe = self._probe
+        if self._call is not None:
+            return self._call_args(self._call, record, flags)
         if probe.dynamic:
             values, at = self._with_dynamic(record, flags)
         else:
@@ -91,7 +100,8 @@ class _ProbeDecoder:
         if probe.shape is Shape.EXEC:
             return exec_values(values, record)
         if probe.captures:
-            values |= self._captured(record, flags, at)
+            for found in captures_in(probe, record, flags, at):
+                values |= found.values()
             return {name: value for key in self._order for name, value in _with_mark(key, values)}
         return values
 
@@ -111,41 +121,18 @@ class _ProbeDecoder:
             at, bit = at + len(data), bit << 1
         return values, at
 
-    def _captured(self, record: bytes, flags: int, at: int) -> dict[str, Value]:
-        values: dict[str, Value] = {}
-        for number, capture in enumerate(self._probe.captures):
-            (slot,) = _SLOT.unpack_from(record, self._probe.slots_offset + 8 * number)
-            if not capture.dynamic:
-                values[capture.name] = None if flags & 1 << number else _shown(capture, slot)
-                continue
-            data = record[at : at + min(max(slot, 0), capture.size)]
-            at += len(data)
-            values[capture.name] = _shown(capture, data) if data else _NULL if slot == 0 else None
-            if slot > capture.size - (capture.kind is CaptureKind.TEXT):
-                values[f"{capture.name}_truncated"] = True
-        return values
+    def _call_args(self, call: CallDecoder, record: bytes, flags: int) -> dict[str, Value]:
+        copied: dict[str, dict[Phase, bytes]] = {}
+        others: dict[str, Value] = {}
+        for found in captures_in(self._probe, record, flags, self._probe.fixed_size):
+            if not found.capture.phase:
+                others |= found.values()
+            elif found.data:
+                copied.setdefault(found.capture.name, {})[Phase(found.capture.phase)] = found.data
+        ret = self.pair(record)[0] if self.pair_offset else None
+        return call.args(record, copied, ret) | others
 
 
 def _with_mark(name: str, values: dict[str, Value]) -> list[tuple[str, Value]]:
     """A value and what says that it was cut."""
     return [(key, values[key]) for key in (name, f"{name}_truncated") if key in values]
-
-
-def _shown(capture: Capture, found: int | bytes) -> Value:
-    show: Callable[[int | bytes], Value] = capture.decode or _PLAIN[capture.kind]
-    return show(found)
-
-
-def path_of(names: bytes) -> str:
-    """The path of the names from a file up to the root, each with its NUL."""
-    words = decode(names).split("\0")[:-1]
-    # The dentry of an unlinked root, or of what has no folder (a pipe, a socket), has a name alone.
-    return "/" + "/".join(reversed(words))
-
-
-_PLAIN: dict[CaptureKind, Callable[[int | bytes], Value]] = {
-    CaptureKind.NUMBER: lambda number: number if isinstance(number, int) else None,
-    CaptureKind.TEXT: lambda data: until_nul(data) if isinstance(data, bytes) else None,
-    CaptureKind.BYTES: lambda data: {"raw": f"0x{data.hex()}"} if isinstance(data, bytes) else None,
-    CaptureKind.PATH: lambda names: path_of(names) if isinstance(names, bytes) else None,
-}

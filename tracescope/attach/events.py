@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -87,13 +88,16 @@ def event_words(event: Event) -> str:
     return printable(" ".join(words))
 
 
-def _shown(value: Value) -> str:
+def _shown(value: object) -> str:
     if value is None:
         return _UNREADABLE
-    if isinstance(value, dict):
-        return f"raw:{value['raw']}"
-    if isinstance(value, list):
-        return f"[{', '.join(_UNREADABLE if item is None else _quoted(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        for kind in ("raw", "address"):
+            if value.keys() == {kind}:
+                return "NULL" if value[kind] == "0x0" else f"{kind}:{value[kind]}"
+        return "{" + ", ".join(f"{name}={_shown(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_quoted(item) if isinstance(item, str) else _shown(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The system calls that attaching needs and Python does not have: bpf(2) and perf_event_open(2).
+"""The system calls that attaching needs and Python does not have, bpf(2) and perf_event_open(2); maps and perf events.
 
 Source: include/uapi/linux/bpf.h (`union bpf_attr`), include/uapi/linux/perf_event.h (`struct perf_event_attr`). What
 is made here are close-on-exec file descriptors: when the process dies, however it dies, the kernel takes it down.
@@ -15,36 +15,37 @@ import resource
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from tracescope.host import Host
 
 __all__ = (
-    "RAW_TRACEPOINT",
+    "EVERY_PROCESS",
+    "PERF_TRACEPOINT",
     "RINGBUF",
-    "TRACEPOINT",
-    "enable_tracepoint",
-    "load_program",
+    "PerfAttr",
+    "bpf",
+    "enable_event",
     "map_batches",
     "map_create",
     "map_delete",
     "map_lookup",
     "map_update",
+    "object_name",
+    "online_cpus",
+    "open_event",
     "open_raw_tracepoint",
-    "open_tracepoint",
     "possible_cpus",
     "recursion_misses",
+    "set_program",
 )
 
-_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _PROG_LOAD = 0, 1, 2, 3, 4, 5
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = 0, 1, 2, 3, 4
 _MAP_LOOKUP_BATCH = 24
 _RAW_TRACEPOINT_OPEN = 17
-_PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
-_PERF_ATTR_SIZE = 112
-_PERF_ATTR_DISABLED = 1
-_IOC_ENABLE, _IOC_SET_BPF = 0x2400, 0x40042408
-_LOG_SIZE = 4 << 20
-_INSTRUCTION = 8
+_ATTR_SIZE = 112
+_DISABLED = 1
 _BATCH_BYTES = 4 << 20
 # The kernel's ENOTSUPP, which user space has no name for, among them.
 _NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, 524)
@@ -52,17 +53,19 @@ _NO_BATCHES = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 # (bpf, perf_event_open); arm64, riscv64 and loongarch64 share the generic table.
 _NUMBERS = {"x86_64": (321, 298), "s390x": (351, 331), "ppc64le": (361, 319)}
 _BPF, _PERF_EVENT_OPEN = _NUMBERS.get(platform.machine(), (280, 241))
+# These numbers hold their direction: PowerPC writes it otherwise.
+_IOC_ENABLE, _IOC_SET_BPF = (0x20002400, 0x80042408) if platform.machine() == "ppc64le" else (0x2400, 0x40042408)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-TRACEPOINT = 5
-"""`BPF_PROG_TYPE_TRACEPOINT`."""
-RAW_TRACEPOINT = 17
-"""`BPF_PROG_TYPE_RAW_TRACEPOINT`: its context is the tracepoint's own arguments."""
 RINGBUF = 27
 """`BPF_MAP_TYPE_RINGBUF`."""
+PERF_TRACEPOINT = 2
+"""`PERF_TYPE_TRACEPOINT`."""
+EVERY_PROCESS = -1
+"""The process id that stands for all."""
 
 
 def _syscall(number: int, *arguments: object) -> int:
@@ -74,31 +77,33 @@ def _syscall(number: int, *arguments: object) -> int:
     return result
 
 
-def _bpf(command: int, attr: bytes) -> int:
-    return _syscall(_BPF, ctypes.c_int(command), ctypes.create_string_buffer(attr, len(attr)), ctypes.c_uint(len(attr)))
+def bpf(command: int, attr: bytes | ctypes.Array[ctypes.c_char]) -> int:
+    """The system call, with the bytes of its `union bpf_attr` or a buffer that it may answer in; raises OSError."""
+    buffer = ctypes.create_string_buffer(attr, len(attr)) if isinstance(attr, bytes) else attr
+    return _syscall(_BPF, ctypes.c_int(command), buffer, ctypes.c_uint(len(attr)))
 
 
-def _name(text: str) -> bytes:
+def object_name(text: str) -> bytes:
     """An object name as the kernel takes it: 15 bytes and a NUL."""
     return text.encode("ascii")[:15].ljust(16, b"\0")
 
 
 def map_create(kind: int, key: int, value: int, entries: int, flags: int, name: str) -> int:
     """A new map; sizes in bytes."""
-    attr = struct.pack("=7I16s", kind, key, value, entries, flags, 0, 0, _name(name))
+    attr = struct.pack("=7I16s", kind, key, value, entries, flags, 0, 0, object_name(name))
     try:
-        return _bpf(_MAP_CREATE, attr)
+        return bpf(_MAP_CREATE, attr)
     except PermissionError:
         # Before memory cgroups accounted for maps they were locked memory, and the default limit is 64 KiB.
         with suppress(ValueError):
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        return _bpf(_MAP_CREATE, attr)
+        return bpf(_MAP_CREATE, attr)
 
 
 def _element(command: int, fd: int, key: bytes, value: ctypes.Array[ctypes.c_char] | None) -> None:
     key_buffer = ctypes.create_string_buffer(key, len(key))
     address = ctypes.addressof(value) if value is not None else 0
-    _bpf(command, struct.pack("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), address, 0))
+    bpf(command, struct.pack("=IIQQQ", fd, 0, ctypes.addressof(key_buffer), address, 0))
 
 
 def map_lookup(fd: int, key: bytes, size: int) -> bytes:
@@ -132,7 +137,7 @@ def map_batches(fd: int, key: int, value: int) -> Iterator[tuple[int, bytes, byt
         attr = struct.pack("=QQQQIIQQ", at, *addresses, count, fd, 0, 0)
         buffer = ctypes.create_string_buffer(attr, len(attr))
         try:
-            _syscall(_BPF, ctypes.c_int(_MAP_LOOKUP_BATCH), buffer, ctypes.c_uint(len(attr)))
+            bpf(_MAP_LOOKUP_BATCH, buffer)
         except OSError as error:
             if error.errno in _NO_BATCHES and not at:
                 yield from _one_by_one(fd, key, value)
@@ -153,57 +158,50 @@ def _one_by_one(fd: int, key: int, value: int) -> Iterator[tuple[int, bytes, byt
         while True:
             before = ctypes.create_string_buffer(at, key) if at is not None else None
             address = ctypes.addressof(before) if before is not None else 0
-            _bpf(_MAP_NEXT_KEY, struct.pack("=IIQQQ", fd, 0, address, ctypes.addressof(following), 0))
+            bpf(_MAP_NEXT_KEY, struct.pack("=IIQQQ", fd, 0, address, ctypes.addressof(following), 0))
             at = following.raw
             yield 1, at, map_lookup(fd, at, value)
 
 
-def load_program(kind: int, code: bytes, name: str) -> tuple[int, str]:
-    """A loaded program and "", or -errno and the verifier's log."""
-    try:
-        return _load(kind, code, name, None), ""
-    except OSError as error:
-        refused = error.errno or errno.EINVAL
-    # Only a refused program is worth the log: writing it makes the verifier several times slower.
-    log = ctypes.create_string_buffer(_LOG_SIZE)
-    try:
-        return _load(kind, code, name, log), ""
-    except OSError:
-        return -refused, log.value.decode("utf-8", "replace")
+@dataclass(frozen=True, slots=True)
+class PerfAttr:
+    """The part of `struct perf_event_attr` that attaching needs; `flags` are its bit fields as one word."""
+
+    type: int
+    config: int = 0
+    period: int = 0
+    """Or the frequency, with the `freq` bit of `flags`."""
+    flags: int = 0
+    config1: int = 0
+    config2: int = 0
+
+    def pack(self) -> bytes:
+        """The bytes that the system call takes."""
+        head = struct.pack("=IIQQQQQ", self.type, _ATTR_SIZE, self.config, self.period, 0, 0, self.flags | _DISABLED)
+        return (head + struct.pack("=IIQQ", 0, 0, self.config1, self.config2)).ljust(_ATTR_SIZE, b"\0")
 
 
-def _load(kind: int, code: bytes, name: str, log: ctypes.Array[ctypes.c_char] | None) -> int:
-    buffer = ctypes.create_string_buffer(code, len(code))
-    # The helpers that read memory are for programs with a GPL-compatible licence.
-    licence = ctypes.create_string_buffer(b"GPL")
-    level, size, address = (1, _LOG_SIZE, ctypes.addressof(log)) if log is not None else (0, 0, 0)
-    attr = struct.pack(
-        "=IIQQIIQII16s",
-        *(kind, len(code) // _INSTRUCTION, ctypes.addressof(buffer), ctypes.addressof(licence)),
-        *(level, size, address, 0, 0, _name(name)),
-    )
-    return _bpf(_PROG_LOAD, attr)
+def open_event(attr: PerfAttr, *, pid: int = EVERY_PROCESS, cpu: int = 0) -> int:
+    """A perf event, not yet enabled, of one process (on any CPU with -1) or of all on one CPU; raises OSError."""
+    buffer = ctypes.create_string_buffer(attr.pack(), _ATTR_SIZE)
+    no_group, flags = ctypes.c_int(-1), ctypes.c_ulong(_PERF_FLAG_FD_CLOEXEC)
+    return _syscall(_PERF_EVENT_OPEN, buffer, ctypes.c_int(pid), ctypes.c_int(cpu), no_group, flags)
 
 
-def open_tracepoint(event_id: int) -> int:
-    """A perf event for the tracepoint, not yet enabled; raises OSError."""
-    attr = struct.pack("=IIQQQQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, event_id, 1, 0, 0, _PERF_ATTR_DISABLED)
-    buffer = ctypes.create_string_buffer(attr.ljust(_PERF_ATTR_SIZE, b"\0"), _PERF_ATTR_SIZE)
-    # A program on a tracepoint runs on every CPU whatever the event's own CPU is.
-    everyone, first_cpu, no_group = ctypes.c_int(-1), ctypes.c_int(0), ctypes.c_int(-1)
-    return _syscall(_PERF_EVENT_OPEN, buffer, everyone, first_cpu, no_group, ctypes.c_ulong(_PERF_FLAG_FD_CLOEXEC))
-
-
-def enable_tracepoint(event: int, program: int) -> None:
-    """Hang the program on the perf event; it runs from here on until the event is closed. Raises OSError."""
+def set_program(event: int, program: int) -> None:
+    """Hang the program on the perf event, which runs it from when it is enabled until it is closed. Raises OSError."""
     fcntl.ioctl(event, _IOC_SET_BPF, program)
+
+
+def enable_event(event: int) -> None:
+    """Let the perf event happen. Raises OSError."""
     fcntl.ioctl(event, _IOC_ENABLE, 0)
 
 
 def open_raw_tracepoint(name: str, program: int) -> int:
     """Hang the program on the raw tracepoint; it runs from here on until the descriptor is closed. Raises OSError."""
     text = ctypes.create_string_buffer(name.encode("ascii"))
-    return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QII", ctypes.addressof(text), program, 0))
+    return bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QII", ctypes.addressof(text), program, 0))
 
 
 def recursion_misses(program: int) -> int:
@@ -217,9 +215,16 @@ def recursion_misses(program: int) -> int:
 
 def possible_cpus(host: Host) -> int:
     """How many values an element of a per-CPU map has: one for each possible CPU."""
-    text = host.read("/sys/devices/system/cpu/possible").decode("ascii", "replace")
-    count = 0
-    for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
+    return len(_cpus(host, "possible"))
+
+
+def online_cpus(host: Host) -> list[int]:
+    """The numbers of the CPUs that run now, ascending."""
+    return _cpus(host, "online")
+
+
+def _cpus(host: Host, which: str) -> list[int]:
+    """`0-3,8` as numbers."""
+    text = host.read(f"/sys/devices/system/cpu/{which}").decode("ascii", "replace")
+    ranges = [part.strip().partition("-") for part in text.split(",")]
+    return [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]

@@ -37,6 +37,7 @@ class PlainCode:
     value: str
     statements: str = ""
     failed: str = "0"
+    definitions: str = ""
 
 
 _THREAD = {

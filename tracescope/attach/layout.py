@@ -34,6 +34,11 @@ class Code(Protocol):
     """C text that gives a value: statements that come first, an expression, and one that is true when it failed."""
 
     @property
+    def definitions(self) -> str:
+        """Functions, for above the probe's own; or empty."""
+        ...
+
+    @property
     def statements(self) -> str:
         """Declarations and statements, each on a line of its own; empty, or ending in a line feed."""
         ...
@@ -93,6 +98,8 @@ class Capture:
     user: bool = False
     decode: Callable[[Any], Any] | None = None
     """From the number or the bytes to the value that is shown; without it the number, the text, raw bytes, the path."""
+    phase: str = ""
+    """Of a system call's argument: whether the bytes are the caller's (`enter`), or the kernel's answer (`exit`)."""
 
     @property
     def dynamic(self) -> bool:

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +17,7 @@ from typing import ClassVar, Self
 
 from tracescope.attach import kernel
 from tracescope.attach.backend import Backend, BccBackend, Loaded
+from tracescope.attach.programs import ProgramType
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import LiveHost
 
@@ -78,8 +79,17 @@ class ProgramSession(ABC):
     PAUSE: ClassVar = 0.01
     """Seconds between two looks at what the program has written."""
 
-    def __init__(self, program_text: str, *, counters: int, filtered: bool, backend: Backend | None) -> None:
+    def __init__(
+        self,
+        program_text: str,
+        *,
+        counters: int,
+        filtered: bool,
+        backend: Backend | None,
+        kinds: Mapping[str, ProgramType] | None = None,
+    ) -> None:
         self.program_text = program_text
+        self._kinds = kinds or {}
         self.state = SessionState.PREPARE
         self.timings: dict[SessionState, float] = {}
         """Seconds spent in each state that is over."""
@@ -164,7 +174,7 @@ class ProgramSession(ABC):
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)
-        with self._backend.load(self.program_text) as loaded, ExitStack() as undo:
+        with self._backend.load(self.program_text, self._kinds) as loaded, ExitStack() as undo:
             if self._stop.is_set():
                 return
             enter(SessionState.ATTACH)

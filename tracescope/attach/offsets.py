@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tracescope.sources.btf import Btf
 
-__all__ = ("Offsets", "PathOffsets")
+__all__ = ("ObjectOffsets", "Offsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Offsets:
 
 
 @dataclass(frozen=True, slots=True)
-class PathOffsets:
-    """On the way from a `struct path` to its names (include/linux/path.h, dcache.h, mount.h, fs/mount.h)."""
+class ObjectOffsets:
+    """On the way from a file, a path or a task to its names (include/linux/path.h, dcache.h, sched.h, fs/mount.h)."""
 
     mnt: int
     dentry: int
@@ -44,9 +44,12 @@ class PathOffsets:
     mount_mnt: int
     mnt_parent: int
     mnt_mountpoint: int
+    f_path: int
+    task_pid: int
+    task_comm: int
 
     @classmethod
-    def from_btf(cls, btf: Btf) -> PathOffsets:
+    def from_btf(cls, btf: Btf) -> ObjectOffsets:
         """Read them; raises Missing."""
         return cls(
             btf.member_offset("path", "mnt"),
@@ -57,4 +60,7 @@ class PathOffsets:
             btf.member_offset("mount", "mnt"),
             btf.member_offset("mount", "mnt_parent"),
             btf.member_offset("mount", "mnt_mountpoint"),
+            btf.member_offset("file", "f_path"),
+            btf.member_offset("task_struct", "pid"),
+            btf.member_offset("task_struct", "comm"),
         )

@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from tracescope.attach import kernel
+from tracescope.attach.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.btf_target import with_types
-from tracescope.attach.offsets import Offsets, PathOffsets
+from tracescope.attach.call_memory import call_captures
+from tracescope.attach.captures import default_captures
+from tracescope.attach.layout import Capture, Code
+from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
+from tracescope.attach.scope_of import scope_of
 from tracescope.attach.session import Session
 from tracescope.attach.target import Target, tracepoint
 from tracescope.errors import Refused, TraceScopeError
@@ -26,27 +31,45 @@ __all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
-    host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *, buffer: int = 100_000
-) -> Session:
+    host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
+    asked: Asked = NOTHING, bare: bool = False, buffer: int = 100_000, governed: bool = False,
+) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it."""
     if not host.live:
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
     check_kernel()
-    return Session(open_plan(host, wanted, filters), buffer=buffer)
+    return Session(open_plan(host, wanted, filters, asked=asked, bare=bare), buffer=buffer, governed=governed)
 
 
-def open_plan(host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS) -> Plan:
+def open_plan(
+    host: Host,
+    wanted: Sequence[EventFormat | Target],
+    filters: Filters = NO_FILTERS,
+    *,
+    asked: Asked = NOTHING,
+    bare: bool = False,
+) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
     types = _types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    objects = _known(ObjectOffsets.from_btf, types)
+
+    def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
+        captures = () if bare else (*default_captures(target, objects), *call_captures(target))
+        if asked == NOTHING:
+            return captures, None
+        scope = scope_of(target, types)
+        return (*captures, *shown(asked.show, scope)), condition(asked.where, scope)
+
     return plan(
         targets,
         filters=filters,
         offsets=_known(Offsets.from_btf, types),
         helpers=read_formats(host, HELPER_EVENTS),
-        paths=_known(PathOffsets.from_btf, types),
+        objects=objects,
+        read=read,
     )
 
 

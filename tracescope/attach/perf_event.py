@@ -1,53 +1,84 @@
-"""Hang a loaded program on a tracepoint through a perf event: by the tracepoint's id, without debugfs.
+"""Hang a loaded program on a perf event: tracepoints here, by their id and without debugfs.
 
-An event lives as long as its file descriptor, so nothing has to be undone after a crash.
+An event lives as long as its file descriptor, so nothing has to be undone after a crash. With a cookie, a number that
+the program reads with `bpf_get_attach_cookie(ctx)`, one program can serve many probes; the kernel has them since links
+came between programs and events.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import struct
+from contextlib import suppress
+from functools import cache
 
-from tracescope.attach import kernel
-from tracescope.errors import AttachError
+from tracescope.attach import kernel, programs, reasons
 from tracescope.model import EventFormat
 
-__all__ = ("attach_tracepoint",)
+__all__ = ("attach_tracepoint", "hang", "has_cookies")
 
-_WHY = {
-    errno.EPERM: (
-        "the kernel does not let this process open perf events",
-        "run as root, or give it CAP_PERFMON and CAP_BPF",
-    ),
-    errno.EACCES: (
-        "the program reads past the end of this event's record",
-        "the format changed: start TraceScope again",
-    ),
-    errno.ENOENT: ("no event has this id any more: its module may be unloaded", "start TraceScope again"),
-    errno.EBUSY: ("another tool holds this event for itself", "stop the other tracer"),
-    errno.EINVAL: ("the kernel takes no program on this event", ""),
-    errno.E2BIG: ("64 programs hang on this event already", "stop the other tracers"),
-    errno.EMFILE: ("this process has too many open files", "ulimit -n 65536"),
-    errno.ENODEV: ("the kernel was built without perf events for tracepoints", ""),
-    errno.EOPNOTSUPP: ("the kernel was built without perf events for tracepoints", ""),
-}
+_LINK_CREATE = 28
+_PERF_EVENT_LINK = 41
+_SOFTWARE_DUMMY = (1, 9)
+# bpf_get_attach_cookie(ctx); return 0
+_READ_COOKIE = bytes.fromhex("85000000ae000000b7000000000000009500000000000000")
 
 
-def attach_tracepoint(format_: EventFormat, program: int) -> int:
-    """The perf event's file descriptor: the program runs until it is closed. Raises AttachError."""
+def attach_tracepoint(format_: EventFormat, program: int, cookie: int | None = None) -> int:
+    """The file descriptor of the attachment: the program runs until it is closed. Raises AttachError."""
     try:
-        event = kernel.open_tracepoint(format_.id)
+        event = kernel.open_event(kernel.PerfAttr(kernel.PERF_TRACEPOINT, format_.id, 1))
     except OSError as error:
         # An id that no event has: the kernel's answer is EINVAL or ENOENT, by its version.
-        raise _error(format_, errno.ENOENT if error.errno == errno.EINVAL else error.errno) from error
+        gone = OSError(errno.ENOENT, "") if error.errno == errno.EINVAL else error
+        raise reasons.refused(format_.probe, gone, reasons.TRACEPOINT) from error
     try:
-        kernel.enable_tracepoint(event, program)
+        return hang(event, program, cookie)
     except OSError as error:
+        raise reasons.refused(format_.probe, error, reasons.TRACEPOINT) from error
+
+
+def hang(event: int, program: int, cookie: int | None = None) -> int:
+    """Run the program on every one of the event from now on, until what this returns is closed; it owns the event.
+
+    Raises OSError: EINVAL also for a cookie where `has_cookies()` is false. The event is closed then.
+    """
+    try:
+        if cookie is None:
+            kernel.set_program(event, program)
+            kernel.enable_event(event)
+            return event
+        link = _link(event, program, cookie)
+    except OSError:
         os.close(event)
-        raise _error(format_, error.errno) from error
-    return event
+        raise
+    try:
+        kernel.enable_event(event)
+    except OSError:
+        os.close(link)
+        raise
+    finally:
+        # The link holds it.
+        os.close(event)
+    return link
 
 
-def _error(format_: EventFormat, code: int | None) -> AttachError:
-    why, fix = _WHY.get(code or 0, (os.strerror(code or 0), ""))
-    return AttachError(f"{format_.probe} cannot be attached", why, fix)
+def _link(event: int, program: int, cookie: int) -> int:
+    return kernel.bpf(_LINK_CREATE, struct.pack("=IIIIQ", program, event, _PERF_EVENT_LINK, 0, cookie))
+
+
+@cache
+def has_cookies() -> bool:
+    """True when this kernel gives a program a cookie by the perf event it hangs on."""
+    program, _ = programs.load_program(programs.PERF_EVENT, _READ_COOKIE, "ts_try")
+    if program < 0:
+        return False
+    try:
+        kind, config = _SOFTWARE_DUMMY
+        with suppress(OSError):
+            os.close(hang(kernel.open_event(kernel.PerfAttr(kind, config, 1)), program, 1))
+            return True
+        return False
+    finally:
+        os.close(program)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracescope.attach.layout import Capture, Code, PlannedProbe, lay_out
-from tracescope.attach.offsets import Offsets, PathOffsets
+from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.target import Shape, Target, tracepoint
 from tracescope.errors import Refused
 from tracescope.model import EventFormat
@@ -84,7 +84,7 @@ class Plan:
     record_size: int | None
     """The size of every record in bytes, or None when it varies."""
     notes: tuple[str, ...]
-    paths: PathOffsets | None = None
+    objects: ObjectOffsets | None = None
 
     @property
     def completes_exec(self) -> bool:
@@ -98,7 +98,7 @@ def plan(
     filters: Filters = NO_FILTERS,
     offsets: Offsets | None = None,
     helpers: Mapping[str, EventFormat] | None = None,
-    paths: PathOffsets | None = None,
+    objects: ObjectOffsets | None = None,
     read: Callable[[Target], tuple[tuple[Capture, ...], Code | None]] = lambda _: ((), None),
 ) -> Plan:
     """Lay out a session; a format stands for its tracepoint. Raises Refused.
@@ -120,7 +120,7 @@ def plan(
         if not complete:
             notes.append("arguments of execve that are not in memory at entry are shown as unreadable")
     return Plan(
-        probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), paths,
+        probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), objects,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from tracescope.attach.backlog import Backlog
 from tracescope.attach.governor import Governor
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.program import RING_BYTES
+from tracescope.attach.programs import ProgramType
 from tracescope.attach.ring import RingReader
 
 __all__ = ("RingSession",)
@@ -30,9 +31,9 @@ class RingSession(ProgramSession, Generic[EventT]):
 
     def __init__(
         self, program_text: str, *, record_size: int | None, counters: int, filtered: bool,
-        backend: Backend | None, buffer: int, governed: bool = False,
+        backend: Backend | None, buffer: int, governed: bool = False, kinds: Mapping[str, ProgramType] | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(program_text, counters=counters, filtered=filtered, backend=backend)
+        super().__init__(program_text, counters=counters, filtered=filtered, backend=backend, kinds=kinds)
         self._record_size = record_size
         self._backlog = Backlog(buffer)
         self.governor = Governor() if governed else None

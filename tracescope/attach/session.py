@@ -11,6 +11,7 @@ from tracescope.attach import tree
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode import Decoder
 from tracescope.attach.events import Clock, Event
+from tracescope.attach.hang import hang, program_types
 from tracescope.attach.layout import PlannedProbe
 from tracescope.attach.life import Counts, ProbeCount, SessionState
 from tracescope.attach.perf_event import attach_tracepoint
@@ -34,6 +35,7 @@ class Session(RingSession[Event]):
         super().__init__(
             program_text(plan), record_size=plan.record_size, counters=len(plan.probes),
             filtered=conditions or bool(plan.filters), backend=backend, buffer=buffer, governed=governed,
+            kinds=program_types(plan),
         )  # fmt: skip
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
@@ -60,11 +62,9 @@ def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[P
         attached.callback(os.close, _attach_helper(helper, loaded))
     for probe in plan.probes:
         try:
-            event = attach_tracepoint(probe.format, program_of(loaded, probe.function))
+            _attach_probe(probe, loaded, attached)
         except AttachError as error:
             failed.append((probe, error))
-        else:
-            attached.callback(os.close, event)
     if len(failed) == len(plan.probes):
         raise failed[0][1]
     for helper in plan.after:
@@ -72,6 +72,17 @@ def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[P
     if plan.filters.tree:
         tree.seed(loaded.maps["tree"], plan.filters.tree)
     return failed
+
+
+def _attach_probe(probe: PlannedProbe, loaded: Loaded, attached: ExitStack) -> None:
+    """Both ends or none; the end first, or calls begun meanwhile would wait for ever."""
+    with ExitStack() as undo:
+        if probe.end:
+            hang(probe.end, program_of(loaded, probe.function), undo)
+            hang(probe.target, program_of(loaded, probe.begin), undo)
+        else:
+            hang(probe.target, program_of(loaded, probe.function), undo)
+        attached.push(undo.pop_all())
 
 
 def program_of(loaded: Loaded, function: str) -> int:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from tracescope.attach.layout import FieldLayout
 from tracescope.model import Field, FlagTable
 from tracescope.printable import decode
 
-__all__ = ("Reader", "Value", "argument_type", "bytes_value", "fixed_reader", "until_nul")
+__all__ = ("Hex", "Reader", "Value", "argument_type", "bytes_value", "fixed_reader", "until_nul")
 
-Value: TypeAlias = "int | bool | str | list[str | None] | dict[str, str] | None"
-"""A number, a text, an address as `0x…`, None for what could not be read, `{"raw": "0x…"}` for bytes not decoded."""
+Value: TypeAlias = "int | bool | str | Sequence[object] | Mapping[str, object] | None"
+"""A number, a text, an address as `0x…`, a list, a structure by its members, None for what could not be read.
+
+`{"raw": "0x…"}` are bytes that nobody decoded, `{"address": "0x…"}` is a pointer whose memory was not read.
+"""
 
 Reader: TypeAlias = Callable[[bytes], Value]
 
@@ -36,18 +39,48 @@ _C_TYPES |= dict.fromkeys(("umode_t", "u16", "__u16", "unsigned short", "old_uid
 _C_TYPES |= {"short": (2, True), "unsigned char": (1, False), "u8": (1, False), "__u8": (1, False), "bool": (1, False)}
 
 
+_ELEMENTS = _C_TYPES | dict.fromkeys(("u64", "__u64", "unsigned long", "unsigned long long", "size_t"), (8, False))
+"""What the elements of a dynamic array are."""
+
+
+class Hex(int):
+    """A number that people read in hexadecimal; for JSON it is a number like any other."""
+
+    def __str__(self) -> str:
+        return f"{int(self):#x}"
+
+
 def until_nul(data: bytes) -> str:
     """The bytes before the first NUL as text."""
     return decode(data.partition(b"\0")[0])
 
 
 def bytes_value(field: Field, data: bytes) -> Value:
-    """The bytes of an array: text for `char`, else raw."""
-    return until_nul(data) if field.type in _CHARS else {"raw": f"0x{data.hex()}"}
+    """The bytes of an array: text for `char`, a list for integers of two bytes and more, else raw."""
+    if field.type in _CHARS:
+        return until_nul(data)
+    size, signed = _element(field)
+    if size > 1 and data and len(data) % size == 0:
+        return list(struct.unpack(f"={len(data) // size}{_CODES[size, signed]}", data))
+    return {"raw": f"0x{data.hex()}"}
 
 
-def fixed_reader(layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_argument: bool) -> Reader:
-    """A function that reads one field out of a record; `as_argument` for those of system calls."""
+def _element(field: Field) -> tuple[int, bool]:
+    """Size and sign of an array's element; size 0 for what is no integer."""
+    if field.array is not None and field.array.isdecimal() and int(field.array):
+        size = field.size // int(field.array)
+        return (size, field.signed) if (size, field.signed) in _CODES else (0, False)
+    name = re.sub(r"\b(const|volatile)\b", "", field.type).strip()
+    return _ELEMENTS.get(name, (0, False)) if field.location else (0, False)
+
+
+def fixed_reader(
+    layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_argument: bool = False, in_hex: str = ""
+) -> Reader:
+    """A function that reads one field out of a record; `as_argument` for those of system calls.
+
+    `in_hex` is `p` for an address that is declared as a number, `x` for a number best read in hexadecimal.
+    """
     field, offset = layout.field, layout.offset
     size, signed = field.size, field.signed
     if as_argument and size == 8:
@@ -66,6 +99,11 @@ def fixed_reader(layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_arg
     if table is not None:
         name = _symbolic(table, size) if table.kind == "symbolic" else _flags(table, size)
         return lambda record: name(unpack(record, offset)[0])
+    if in_hex:
+        mask = (1 << 8 * size) - 1
+        if in_hex == "p":
+            return lambda record: f"{unpack(record, offset)[0] & mask:#x}"
+        return lambda record: Hex(unpack(record, offset)[0] & mask)
     return lambda record: int(unpack(record, offset)[0])
 
 

@@ -33,6 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "probes", metavar="PROBE", nargs="+", help="a full name, or a glob such as 'tracepoint:sched:*exec'"
     )
     parser.add_argument("--pair", action="store_true", help="entry and return as one event, with its duration")
+    parser.add_argument(
+        "--where", metavar="CONDITION", default="", help="only events that meet it: 'args.ret < 0 && comm == \"sshd\"'"
+    )
+    parser.add_argument(
+        "--show",
+        metavar="VALUE",
+        action="append",
+        default=[],
+        help="read this too: args.file->f_path.dentry->d_name.name",
+    )
+    parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
     add_filters(parser)
     add_limits(parser)
     parser.add_argument("--json", action="store_true", help="one event a line, as an object")
@@ -43,17 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attach, print, detach."""
+    from tracescope.attach.asked import Asked
     from tracescope.attach.open import open_plan, open_session
     from tracescope.attach.program import program_text
     from tracescope.attach.targets import find_targets
 
     host = open_host(args.host)
     targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
+    asked = Asked(args.where, tuple(args.show))
     with traced_command(host, args) as (filters, child):
         if args.print_program:
-            sys.stdout.write(program_text(open_plan(host, targets, filters)))
+            sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        session = open_session(host, targets, filters)
+        session = open_session(host, targets, filters, asked=asked, bare=args.raw)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))

@@ -62,6 +62,10 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     filters.add_argument(
         "--cgroup", action="append", default=[], metavar="PATH", help="only this control group and those below it"
     )
+    filters.add_argument("--tid", type=number, action="append", default=[], help="only this thread")
+    filters.add_argument(
+        "--container", type=number, action="append", default=[], metavar="PID", help="only the pid namespace of PID"
+    )
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -75,14 +79,19 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
     """The filters, and the command held back before its first instruction, if there is one."""
     from tracescope.attach.cgroups import find_cgroup
     from tracescope.attach.launch import launch
+    from tracescope.attach.namespaces import find_namespace
 
     cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)
+    containers = tuple(find_namespace(host, pid) for pid in args.container)
     if args.run_command and any((args.pid, args.tree)):
         raise UsageError("-- CMD traces the command alone", "--pid and --tree name other processes", "leave one out")
     child = launch(args.run_command) if args.run_command else None
     try:
         tree = (child.pid,) if child else tuple(args.tree)
-        yield Filters(tuple(args.pid), tree, tuple(args.uid), tuple(args.comm), cgroups), child
+        yield (
+            Filters(tuple(args.pid), tree, tuple(args.uid), tuple(args.comm), cgroups, tuple(args.tid), containers),
+            child,
+        )
     finally:
         if child:
             child.abandon()

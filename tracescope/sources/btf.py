@@ -171,7 +171,7 @@ class Btf(TypeTable):
         """
         type_id, bits = self._type(struct), 0
         for name in path:
-            member = self._member(type_id, name)
+            member = self.find_member(type_id, name)
             if member is None:
                 raise Missing(f"{struct} has no member {'.'.join(path)}", f"{name} is not in this kernel's BTF")
             if member.bits:
@@ -182,10 +182,15 @@ class Btf(TypeTable):
     def has_member(self, struct: str, name: str) -> bool:
         """True when the struct exists and has the member, perhaps in an anonymous one."""
         type_id = self.find(struct)
-        return type_id is not None and self._member(type_id, name) is not None
+        return type_id is not None and self.find_member(type_id, name) is not None
 
-    def _member(self, type_id: int, name: str) -> RawMember | None:
+    def find_member(self, type_id: int, name: str) -> RawMember | None:
+        """A member of a struct or union, perhaps in an anonymous one: its offset in bits is that in the outer one."""
         return next((member for member in self._all_members(type_id) if member.name == name), None)
+
+    def member_names(self, type_id: int) -> list[str]:
+        """The names that `find_member` finds, in their order in memory."""
+        return [member.name for member in sorted(self._all_members(type_id), key=lambda member: member.offset)]
 
     def _all_members(self, type_id: int) -> Iterator[RawMember]:
         """The named members, those of anonymous structs included, at their offset in the outer one."""

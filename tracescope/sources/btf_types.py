@@ -69,6 +69,7 @@ QUALIFIERS = frozenset({Kind.CONST, Kind.VOLATILE, Kind.RESTRICT, Kind.TYPE_TAG}
 THROUGH_NAMES = QUALIFIERS | {Kind.TYPEDEF}
 
 _HEADER = struct.Struct("<HBBIIIII")
+_SIGNED, _BOOL = 1, 4
 _KINDS = tuple(Kind)
 _SIZED = frozenset({Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.FLOAT, Kind.ENUM64, Kind.DATASEC})
 _LONGS = frozenset({"long int", "long unsigned int", "long", "unsigned long"})
@@ -188,6 +189,11 @@ class TypeTable:
         signed = row.flag or not self.marks_signed_enums
         for name, value in zip(row.words[::step], values, strict=True):
             yield self.string(name), value - (1 << bits) if signed and value >> (bits - 1) else value
+
+    def encoding(self, row: Row) -> tuple[bool, bool]:
+        """Is an integer type signed, and is it a bool."""
+        bits = row.words[0] >> 24
+        return bool(bits & _SIGNED), bool(bits & _BOOL)
 
     def strip(self, type_id: int, through: frozenset[Kind]) -> int:
         """The id reached by following types of these kinds."""

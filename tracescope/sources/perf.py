@@ -15,7 +15,7 @@ from tracescope.errors import Damaged, TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import decode
 
-__all__ = ("PerfEvent", "PerfListing", "config_of", "parse_perf_json", "parse_perf_list", "read")
+__all__ = ("PerfEvent", "PerfListing", "config_of", "names_of", "parse_perf_json", "parse_perf_list", "read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,11 @@ def config_of(event: PerfEvent) -> tuple[int, int] | None:
         if name in configs:
             return _PERF_TYPES[event.kind], configs[name]
     return None
+
+
+def names_of(kind: str) -> list[str]:
+    """The names, in lower case, of the hardware, software or cache events that `config_of` knows."""
+    return list(_CONFIGS.get(kind, {}))
 
 
 def _kind(name: str, type_text: str, unit: str, *, topic: bool) -> str:

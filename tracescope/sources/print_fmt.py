@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from tracescope.model import FlagTable
 from tracescope.sources.c_expression import evaluate, unescape
 
-__all__ = ("flag_tables", "split_print_fmt")
+__all__ = ("fields_in_hex", "flag_tables", "split_print_fmt")
 
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _STRINGS = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"\s*)+', re.DOTALL)
+_CONVERSION = re.compile(r"%(?:%|[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j)?([a-zA-Z]))")
+_PLAIN_FIELD = re.compile(r"[\s(]*(?:\([\w\s*]+\)[\s(]*)*REC->(\w+)[\s)]*")
 _PIECE = re.compile(
     r"""__print_(?P<kind>symbolic|flags)(?:_u64)?\s*\(
       | "(?:[^"\\]|\\.)*(?:"|\\?\Z) | '(?:[^'\\]|\\.)*'
@@ -35,6 +37,14 @@ def flag_tables(print_fmt: str) -> tuple[FlagTable, ...]:
     """The `__print_symbolic` and `__print_flags` tables over a field, without the entries whose value is no number."""
     tables = (_table(kind, _split(inside)) for kind, inside in _calls(_cut(print_fmt)[1]))
     return tuple(table for table in tables if table)
+
+
+def fields_in_hex(print_fmt: str) -> dict[str, str]:
+    """The fields that the kernel's text shows in hexadecimal (`x`), or as an address or a symbol (`p`)."""
+    literal, arguments = split_print_fmt(print_fmt)
+    kinds = [match[1] for match in _CONVERSION.finditer(literal) for _ in range(match[0].count("*") + 1) if match[1]]
+    pairs = zip(kinds, arguments, strict=False)
+    return {match[1]: kind.lower() for kind, text in pairs if kind in "xXp" and (match := _PLAIN_FIELD.fullmatch(text))}
 
 
 def _cut(text: str) -> tuple[str, str]:

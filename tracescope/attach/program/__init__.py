@@ -7,9 +7,10 @@ reaches the compiler, except event names of letters, digits and `_` in comments.
 from __future__ import annotations
 
 from tracescope.attach import program_exec
+from tracescope.attach.expression.c_helpers import HELPERS
 from tracescope.attach.layout import CaptureKind, PlannedProbe
 from tracescope.attach.plan import Helper, Plan
-from tracescope.attach.program.ends import comment, condition_text
+from tracescope.attach.program.ends import comment, condition_text, definitions_text
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, counts_text, fill_text, head_text, parent_text
 from tracescope.attach.program.path import path_text
@@ -26,11 +27,13 @@ __all__ = ("RING_BYTES", "filter_text", "load", "program_text", "summary_text")
 def program_text(plan: Plan) -> str:
     """The whole program as C."""
     parts = [head_text(plan), filter_text(plan.filters), fill_text(plan.offsets)]
+    if any(map(_asks, plan.probes)):
+        parts.append(HELPERS)
     parts.append(scratch_text(plan, program_exec.RECORD_BYTES))
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
         parts.append(program_exec.common_text(plan))
-    if plan.paths and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
-        parts.append(path_text(plan.paths))
+    if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
+        parts.append(path_text(plan.objects))
     parts.extend(_probe(plan, probe) for probe in plan.probes)
     parts.extend(_helpers(plan))
     return "".join(parts)
@@ -52,11 +55,18 @@ def _helpers(plan: Plan) -> list[str]:
     return [_helper(plan, helper) for helper in helpers.values()]
 
 
+def _asks(probe: PlannedProbe) -> bool:
+    """True when the user's expressions are in its program."""
+    codes = (probe.condition, *(capture.code for capture in probe.captures))
+    return any("ts_" in code.statements + code.value + code.definitions for code in codes if code is not None)
+
+
 def _probe(plan: Plan, probe: PlannedProbe) -> str:
     if probe.shape is not Shape.EXEC:
         return probe_text(plan, probe)
     copy = copy_text(probe.target, probe.raw)
-    return program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+    text = program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+    return definitions_text(probe) + text
 
 
 def _helper(plan: Plan, helper: Helper) -> str:

@@ -6,13 +6,22 @@ Where entry and return are one event the words of the entry wait in a map, by th
 from __future__ import annotations
 
 import re
-from textwrap import indent
+from textwrap import dedent, indent
 
 from tracescope.attach.layout import PlannedProbe
 from tracescope.attach.program.words import KEPT, copy_text, result_value
 from tracescope.model import EventFormat
 
-__all__ = ("begin_text", "comment", "condition_text", "done_text", "end_variables", "leave", "unwanted")
+__all__ = (
+    "begin_text",
+    "comment",
+    "condition_text",
+    "definitions_text",
+    "done_text",
+    "end_variables",
+    "leave",
+    "unwanted",
+)
 
 _BEGIN = """
 /* %(name)s: the words wait for the end */
@@ -78,7 +87,15 @@ def condition_text(probe: PlannedProbe) -> str:
     code = probe.condition
     if code is None:
         return ""
-    return f"{indent(code.statements, '    ')}    if ({code.failed} || !({code.value}))\n        {leave(probe)};\n"
+    return (
+        f"{indent(dedent(code.statements), '    ')}    if ({code.failed} || !({code.value}))\n        {leave(probe)};\n"
+    )
+
+
+def definitions_text(probe: PlannedProbe) -> str:
+    """The functions that the condition and the captures of a probe call."""
+    codes = [probe.condition, *(capture.code for capture in probe.captures)]
+    return "".join(code.definitions for code in codes if code is not None)
 
 
 def comment(format_: EventFormat) -> str:

@@ -76,6 +76,19 @@ static inline u32 parent(void)
 }
 """
 
+_POINTER = """
+/* Makes two comparisons out of what the compiler would make one of that the verifier does not understand. */
+#define FORGET(variable) asm volatile("" : "+r"(variable))
+
+static inline u64 pointer_at(u64 at)
+{
+    u64 value = 0;
+
+    bpf_probe_read_kernel(&value, sizeof(value), (void *)at);
+    return value;
+}
+"""
+
 _THINNED = """
 /* True for an event that is left out so that the reader can keep up. */
 static inline int thinned(struct count *count)
@@ -93,7 +106,7 @@ static inline int thinned(struct count *count)
 
 def head_text(plan: Plan) -> str:
     """Header, ring and counters of a session that hands over records."""
-    return _RECORD % {"ring": RING_BYTES} + counts_text(len(plan.probes)) + _THINNED
+    return _RECORD % {"ring": RING_BYTES} + counts_text(len(plan.probes)) + _POINTER + _THINNED
 
 
 def counts_text(probes: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from tracescope.attach.offsets import PathOffsets
+from tracescope.attach.offsets import ObjectOffsets
 
 __all__ = ("PATH_BYTES", "path_text")
 
@@ -14,21 +14,16 @@ _STEPS, _NAME = 32, 256
 
 
 _PATH = """
-static inline u64 pointer_at(u64 at)
-{
-    u64 value = 0;
-
-    bpf_probe_read_kernel(&value, sizeof(value), (void *)at);
-    return value;
-}
-
-/* The names from the file that a `struct path` leads to up to the root, each with its NUL; how many bytes they take. */
-static inline u32 read_path(char *text, u64 path)
+/* The names from the file that a `struct path` leads to up to the root, each with its NUL; how many bytes they take.
+   That number lives in memory: the verifier forgets memory, so one turn of the loop looks to it like the next. */
+static inline void read_path(char *text, u64 *length, u64 path)
 {
     u64 mnt = pointer_at(path + %(mnt)d), dentry = pointer_at(path + %(dentry)d), parent;
-    u32 step, used = 0;
+    u64 used;
+    u32 step;
     long size;
 
+    *length = 0;
 #pragma clang loop unroll(disable)
     for (step = 0; step < %(steps)d; step++) {
         if (mnt && dentry == pointer_at(mnt + %(mnt_root)d)) {
@@ -42,19 +37,19 @@ static inline u32 read_path(char *text, u64 path)
         parent = pointer_at(dentry + %(d_parent)d);
         if (!dentry || dentry == parent)
             break;
+        used = *length;
         if (used > %(room)d)
             break;
         size = bpf_probe_read_kernel_str(&text[used], %(name)d, (void *)pointer_at(dentry + %(d_name)d));
         if (size <= 0)
             break;
-        used += size;
+        *length = used + size;
         dentry = parent;
     }
-    return used;
 }
 """
 
 
-def path_text(offsets: PathOffsets) -> str:
-    """The function `read_path(text, path)`; `text` has room for PATH_BYTES."""
+def path_text(offsets: ObjectOffsets) -> str:
+    """The function `read_path(text, length, path)`; `text` has room for PATH_BYTES."""
     return _PATH % {**asdict(offsets), "steps": _STEPS, "name": _NAME, "room": PATH_BYTES - _NAME}

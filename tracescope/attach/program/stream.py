@@ -5,7 +5,7 @@ A record of one size is reserved in the ring and filled there; one that varies i
 
 from __future__ import annotations
 
-from textwrap import indent
+from textwrap import dedent, indent
 
 from tracescope.attach.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
 from tracescope.attach.plan import Plan
@@ -13,6 +13,7 @@ from tracescope.attach.program.ends import (
     begin_text,
     comment,
     condition_text,
+    definitions_text,
     done_text,
     end_variables,
     leave,
@@ -104,8 +105,11 @@ _TEXT = """\
         else if (address)
             length = bpf_probe_read_%(space)s_str(&record->text[used], %(size)d, (void *)address);
         record->raw[%(slot)d] = length;
-        if (length > 0 && length <= %(size)d)
-            used += length;
+        if (length > 0) {
+            FORGET(length);
+            if (length <= %(size)d)
+                used += length;
+        }
     }
 """
 _BYTES = """\
@@ -129,10 +133,16 @@ _BYTES = """\
 """
 _PATH = """\
     {
-%(statements)s        u32 length = %(failed)s ? 0 : read_path(&record->text[used], %(value)s);
+%(statements)s        u64 path = %(value)s, length;
 
-        record->raw[%(slot)d] = %(failed)s ? -14 : (s64)length;
-        used += length;
+        record->raw[%(slot)d] = 0;
+        if (path && !(%(failed)s))
+            read_path(&record->text[used], &record->raw[%(slot)d], path);
+        length = record->raw[%(slot)d];
+        if (length <= %(size)d)
+            used += length;
+        if (!length && (path || %(failed)s))
+            record->raw[%(slot)d] = -14;
     }
 """
 _TEMPLATES = {
@@ -170,7 +180,7 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
         "give": _OUTPUT % probe.fixed_size if used else _SUBMIT,
         "done": done_text(probe),
     }
-    return begin_text(probe) + _PROBE % values
+    return definitions_text(probe) + begin_text(probe) + _PROBE % values
 
 
 def _variables(probe: PlannedProbe) -> str:
@@ -201,7 +211,7 @@ def _append(probe: PlannedProbe, bit: int, layout: FieldLayout) -> str:
 def _capture(probe: PlannedProbe, number: int) -> str:
     capture: Capture = probe.captures[number]
     code, length = capture.code, capture.length
-    statements = indent(code.statements + (length.statements if length else ""), "        ")
+    statements = indent(dedent(code.statements + (length.statements if length else "")), "        ")
     values = {
         "statements": statements,
         "value": code.value,

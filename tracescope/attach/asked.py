@@ -1,0 +1,81 @@
+"""What the user asks of a probe's events: a condition that they meet, values that are read in addition. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tracescope.attach.captures import Plain
+from tracescope.attach.expression.c_text import CValue, compile_condition, compile_value
+from tracescope.attach.expression.check import check_condition, check_value
+from tracescope.attach.expression.parse import parse, parse_list
+from tracescope.attach.expression.scope import Scope
+from tracescope.attach.expression.typed import Typed, reads
+from tracescope.attach.expression.types import Integer, Space, Text
+from tracescope.attach.layout import Capture, CaptureKind, Code
+from tracescope.attach.scope_of import COMM
+from tracescope.attach.values import Hex, Value
+
+__all__ = ("NOTHING", "Asked", "condition", "shown")
+
+_TEXT_BYTES = 1024
+_COMM = "    u64 ts_comm[2] = {};\n    bpf_get_current_comm(ts_comm, sizeof(ts_comm));\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The texts, as a user gives them."""
+
+    where: str = ""
+    show: tuple[str, ...] = ()
+
+
+NOTHING = Asked()
+
+
+def condition(text: str, scope: Scope) -> Code | None:
+    """What must be true of an event; None without a text. Raises UsageError with the place."""
+    if not text.strip():
+        return None
+    typed = check_condition(parse(text), scope)
+    made = compile_condition(typed, "where")
+    return Plain(made.value, _before(typed) + made.statements, definitions=made.definitions)
+
+
+def shown(texts: Sequence[str], scope: Scope) -> tuple[Capture, ...]:
+    """The values of a list of expressions, each under its own text; raises UsageError with the place."""
+    captures: list[Capture] = []
+    for expression in (one for text in texts for one in parse_list(text)):
+        typed = check_value(expression, scope)
+        made = compile_value(typed, f"show_{len(captures)}")
+        captures.append(_capture(expression.title, typed, made))
+    return tuple(captures)
+
+
+def _capture(name: str, typed: Typed, made: CValue) -> Capture:
+    code = Plain(made.value, _before(typed) + made.statements, made.failed, made.definitions)
+    if isinstance(made.type, Text):
+        size = _TEXT_BYTES if made.type.size is None else min(_TEXT_BYTES, made.type.size + 1)
+        return Capture(name, CaptureKind.TEXT, code, size, user=made.type.space is Space.USER)
+    if isinstance(made.type, Integer):
+        return Capture(name, CaptureKind.NUMBER, code, decode=_integer(made.type))
+    return Capture(name, CaptureKind.NUMBER, code, decode=lambda number: f"{number & (1 << 64) - 1:#x}")
+
+
+def _before(typed: Typed) -> str:
+    """What has to be read for a builtin."""
+    return _COMM if any(located.base == COMM for located in reads(typed)) else ""
+
+
+def _integer(type_: Integer) -> Callable[[int], Value]:
+    """A number of 64 bits in its own width and sign, by its name where it has one."""
+    mask, sign = (1 << type_.width) - 1, 1 << (type_.width - 1)
+    names = {value & mask: name for name, value in reversed(tuple(type_.names.items()))}
+
+    def shown(number: int) -> Value:
+        number &= mask
+        if names:
+            return names.get(number) or Hex(number)
+        return number - (1 << type_.width) if type_.signed and number & sign else number
+
+    return shown

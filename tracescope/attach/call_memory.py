@@ -1,0 +1,108 @@
+"""The memory that arguments of system calls point to: what a program copies of it, and what it means. Pure.
+
+At entry there is what the caller passes; where entry and return are one event, also what the kernel has filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tracescope.attach.captures import Plain
+from tracescope.attach.layout import Capture, CaptureKind
+from tracescope.attach.meaning import Meaning, Phase, Wanted, chosen, copies_of, key, meaning_of, tell
+from tracescope.attach.meaning.words import Told
+from tracescope.attach.program.words import field_value
+from tracescope.attach.target import Shape, Target
+from tracescope.model import Field
+
+__all__ = ("CallMeaning", "call_captures", "call_of", "meanings_of")
+
+_ENTER = "sys_enter_"
+_MASK = (1 << 64) - 1
+
+
+def call_of(target: Target) -> str:
+    """The system call whose entry this is; empty for anything else."""
+    is_entry = target.shape is Shape.SYSCALL and target.format.name.startswith(_ENTER)
+    return target.format.name.removeprefix(_ENTER) if is_entry else ""
+
+
+def call_captures(target: Target) -> tuple[Capture, ...]:
+    """What has to be copied of the memory that the arguments lead to; each is named after its argument."""
+    call = call_of(target)
+    if not call:
+        return ()
+    fields = {field.name: field for field in target.format.fields}
+    phases = (Phase.ENTER, Phase.EXIT) if target.end else (Phase.ENTER,)
+    return tuple(
+        _capture(target, field, wanted, phase, fields)
+        for field in target.format.fields
+        for phase in phases
+        for wanted in copies_of(meaning_of(call, field.name, field.type, phase))
+    )
+
+
+def _capture(target: Target, field: Field, wanted: Wanted, phase: Phase, fields: Mapping[str, Field]) -> Capture:
+    copy, kept = wanted.copy, target.end is not None
+    address = field_value(target, field, kept=kept)
+    tests = [*_conditions(target, wanted, fields), *(["ret >= 0"] if phase is Phase.EXIT else [])]
+    value = f"({' && '.join(tests)}) ? {address} : 0" if tests else address
+    kind = CaptureKind.TEXT if copy.text else CaptureKind.BYTES
+    length = _length(target, wanted, fields)
+    return Capture(field.name, kind, Plain(value), copy.cap, length, user=True, phase=str(phase))
+
+
+def _conditions(target: Target, wanted: Wanted, fields: Mapping[str, Field]) -> Iterator[str]:
+    for condition in wanted.conditions:
+        value = f"({_number(target, condition.on, fields)} & {condition.mask}ULL)"
+        either = " || ".join(f"{value} == {number & _MASK}ULL" for number in condition.values)
+        yield f"!({either})" if condition.negated else f"({either})"
+
+
+def _length(target: Target, wanted: Wanted, fields: Mapping[str, Field]) -> Plain | None:
+    """How many bytes there are; None where the copy has one size."""
+    copy = wanted.copy
+    if copy.text or not copy.count or copy.count_behind:
+        return None
+    count = f"({_number(target, copy.count, fields)} & {(1 << copy.count_bits) - 1}ULL)"
+    if copy.unit == 1:
+        return Plain(f"(({count} + 63) / 64 * 8)")
+    return Plain(f"({count} * {copy.unit} + 7) / 8" if copy.unit % 8 else f"{count} * {copy.unit // 8}")
+
+
+def _number(target: Target, name: str, fields: Mapping[str, Field]) -> str:
+    """Another argument, or `ret`, the result; 0 for what this kernel's call does not have."""
+    if name in fields:
+        return f"(u64){field_value(target, fields[name], kept=target.end is not None)}"
+    return "(u64)ret" if name == "ret" and target.end else "0ULL"
+
+
+@dataclass(frozen=True, slots=True)
+class CallMeaning:
+    """What one argument means when the call is made, and when it has returned."""
+
+    name: str
+    enter: Meaning | None
+    exit: Meaning | None
+
+    def told(self, raw: Mapping[str, int], copied: Mapping[Phase, bytes]) -> tuple[str, Told]:
+        """The name and the words of the value; `raw` has all arguments, and `ret` when it is known."""
+        value = raw[self.name]
+        answered = Phase.EXIT in copied and self.exit is not None
+        meaning, memory = (self.exit, copied[Phase.EXIT]) if answered else (self.enter, copied.get(Phase.ENTER))
+        return key(self.name, chosen(meaning, raw)), tell(meaning, value, memory, raw)
+
+
+def meanings_of(target: Target) -> tuple[CallMeaning, ...]:
+    """The meaning of each argument of a system call's entry."""
+    call = call_of(target)
+    return tuple(
+        CallMeaning(
+            field.name,
+            meaning_of(call, field.name, field.type),
+            meaning_of(call, field.name, field.type, Phase.EXIT) if target.end else None,
+        )
+        for field in target.format.fields
+        if call and field.name != "__syscall_nr"
+    )
