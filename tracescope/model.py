@@ -38,6 +38,10 @@ class ProbeKind(StrEnum):
     HARDWARE = "hardware"
     CACHE = "cache"
     PMU = "pmu"
+    PROFILE = "profile"
+    """A timer on every CPU."""
+    INTERVAL = "interval"
+    """A timer on one CPU."""
 
 
 class Stability(StrEnum):

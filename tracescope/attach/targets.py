@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tracescope.attach.sample_target import sample_target
 from tracescope.attach.target import Target, tracepoint
 from tracescope.errors import Missing, Refused, TraceScopeError
 from tracescope.host import Host
@@ -30,7 +31,8 @@ _ENTRIES = {
     ProbeKind.FEXIT: ProbeKind.FENTRY,
     ProbeKind.URETPROBE: ProbeKind.UPROBE,
 }
-_KINDS = (ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT, *_ENTRIES, *_ENTRIES.values())
+_SAMPLED = (ProbeKind.SOFTWARE, ProbeKind.HARDWARE, ProbeKind.CACHE, ProbeKind.PROFILE, ProbeKind.INTERVAL)
+_KINDS = (ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT, *_ENTRIES, *_ENTRIES.values(), *_SAMPLED)
 _ENDS = {entry: end for end, entry in _ENTRIES.items()}
 _ENTER, _EXIT = "sys_enter_", "sys_exit_"
 
@@ -73,6 +75,8 @@ class Finder:
                 return self._raw_tracepoints(ProbeKind(kind), rest)
             case ProbeKind.KPROBE | ProbeKind.KRETPROBE | ProbeKind.FENTRY | ProbeKind.FEXIT:
                 return self._functions(ProbeKind(kind), rest)
+            case ProbeKind.SOFTWARE | ProbeKind.HARDWARE | ProbeKind.CACHE | ProbeKind.PROFILE | ProbeKind.INTERVAL:
+                return (sample_target(ProbeKind(kind), rest),)
         raise _no_kind(name)
 
     # Tracepoints
