@@ -33,21 +33,27 @@ class Asked:
 NOTHING = Asked()
 
 
-def condition(text: str, scope: Scope) -> Code | None:
-    """What must be true of an event; None without a text. Raises UsageError with the place."""
+def condition(text: str, scope: Scope, probe: int) -> Code | None:
+    """What must be true of an event of the probe with this number; None without a text.
+
+    Raises UsageError with the place.
+    """
     if not text.strip():
         return None
     typed = check_condition(parse(text), scope)
-    made = compile_condition(typed, "where")
+    made = compile_condition(typed, f"where_{probe}")
     return Plain(made.value, before(typed) + made.statements, definitions=made.definitions)
 
 
-def shown(texts: Sequence[str], scope: Scope) -> tuple[Capture, ...]:
-    """The values of a list of expressions, each under its own text; raises UsageError with the place."""
+def shown(texts: Sequence[str], scope: Scope, probe: int) -> tuple[Capture, ...]:
+    """The values of a list of expressions at the probe with this number, each under its own text.
+
+    Raises UsageError with the place.
+    """
     captures: list[Capture] = []
     for expression in (one for text in texts for one in parse_list(text)):
         typed = check_value(expression, scope)
-        made = compile_value(typed, f"show_{len(captures)}")
+        made = compile_value(typed, f"show_{probe}_{len(captures)}")
         captures.append(capture(expression.title, typed, made))
     return tuple(captures)
 

@@ -1,4 +1,4 @@
-"""What to count by and what to measure, as a user gives it: expressions, and the words for the probe and its stacks. Pure.
+"""What to count by and what to measure: a user's expressions, and the words for the probe and its stacks. Pure.
 
 `comm, args.fd, kstack`: each expression is a key; `probe` is always one; `stack` stands for both stacks.
 """
@@ -18,7 +18,7 @@ from tracescope.attach.expression.syntax import Expression, Name
 from tracescope.attach.expression.typed import Constant, Read, sign_of
 from tracescope.attach.layout import CaptureKind
 from tracescope.attach.scope_of import COMM
-from tracescope.attach.summary import ENTRIES, Key, KeyKind, Linear, Measure, Pow2, Reading, Scale
+from tracescope.attach.summary import ENTRIES, Key, KeyKind, Linear, Measure, Reading, Scale
 from tracescope.errors import UsageError
 
 __all__ = ("TEXT_BYTES", "Counted", "parse_keys", "parse_linear")
@@ -44,10 +44,10 @@ class Counted:
         """The keys' titles."""
         return tuple(key.value if isinstance(key, KeyKind) else key.title for key in self.keys)
 
-    def reading(self, scope: Scope) -> Reading:
-        """The same for one probe; raises UsageError with the place of what is wrong."""
-        keys = tuple(_key(number, key, scope) for number, key in enumerate(self.keys))
-        return Reading(keys, _measure(self.value, scope) if self.value else None)
+    def reading(self, scope: Scope, probe: int) -> Reading:
+        """The same for the probe with this number; raises UsageError with the place of what is wrong."""
+        keys = tuple(_key(key, scope, f"key_{probe}_{number}") for number, key in enumerate(self.keys))
+        return Reading(keys, _measure(self.value, scope, f"value_{probe}") if self.value else None)
 
 
 def parse_keys(text: str, stacks: Sequence[KeyKind] = ()) -> tuple[Expression | KeyKind, ...]:
@@ -61,7 +61,7 @@ def parse_keys(text: str, stacks: Sequence[KeyKind] = ()) -> tuple[Expression | 
             found[word] = _STACKS[word]
         elif word != _PROBE:
             found.setdefault(expression.title, expression)
-    return tuple(({**found} | {kind.value: kind for kind in stacks}).values())
+    return tuple((found | {kind.value: kind for kind in stacks}).values())
 
 
 def parse_linear(text: str) -> tuple[Expression, Linear]:
@@ -73,11 +73,6 @@ def parse_linear(text: str) -> tuple[Expression, Linear]:
     return parse(value), Linear(low, high, step)
 
 
-def scale_of_powers(text: str) -> tuple[Expression, Pow2]:
-    """The value of a scale of powers of two; raises UsageError."""
-    return parse(text), Pow2()
-
-
 def _constant(text: str) -> int:
     typed = check_condition(parse(text), Scope())
     if not isinstance(typed, Constant):
@@ -85,20 +80,20 @@ def _constant(text: str) -> int:
     return typed.value
 
 
-def _key(number: int, key: Expression | KeyKind, scope: Scope) -> Key:
+def _key(key: Expression | KeyKind, scope: Scope, prefix: str) -> Key:
     if isinstance(key, KeyKind):
         return Key(key)
     typed = check_value(key, scope)
     if isinstance(typed, Read) and typed.located.base == COMM and not typed.located.steps:
         return Key(KeyKind.COMM)
-    found = capture(key.title, typed, compile_value(typed, f"key_{number}"))
+    found = capture(key.title, typed, compile_value(typed, prefix))
     if found.kind is CaptureKind.TEXT:
         return Key(KeyKind.TEXT, found.code, min(found.size, TEXT_BYTES), found.user)
     return Key(KeyKind.NUMBER, found.code, show=found.decode)
 
 
-def _measure(value: Expression, scope: Scope) -> Measure:
+def _measure(value: Expression, scope: Scope, prefix: str) -> Measure:
     typed = check_condition(value, scope)
-    made = compile_value(typed, "measure")
+    made = compile_value(typed, prefix)
     code = Plain(made.value, before(typed) + made.statements, made.failed, made.definitions)
     return Measure(code, signed=sign_of(typed) is True)

@@ -49,7 +49,7 @@ def _around(ring: memoryview, at: int, length: int) -> bytes:
     return first + bytes(ring[: length - len(first)])
 
 
-def parse_record(record: bytes) -> tuple[int, Mapping] | tuple[int, int] | None:
+def parse_record(record: bytes) -> tuple[int, Mapping | int] | None:
     """A process and what it mapped, or a process and its parent; None for every other record."""
     kind, _, length = _HEADER.unpack_from(record)
     if kind == _MAP2_RECORD and length >= _HEADER.size + _MAP2.size:
@@ -92,11 +92,14 @@ class MapEvents:
                 words[_TAIL] = head
 
     def _take(self, record: bytes) -> None:
-        match parse_record(record):
-            case (int(pid), Mapping() as mapping):
-                self._mappings.add(pid, [mapping])
-            case (int(pid), int(parent)):
-                self._mappings.forked(pid, parent)
+        found = parse_record(record)
+        if found is None:
+            return
+        pid, what = found
+        if isinstance(what, Mapping):
+            self._mappings.add(pid, [what])
+        else:
+            self._mappings.forked(pid, what)
 
     def close(self) -> None:
         """Let go of the events."""

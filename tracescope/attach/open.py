@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import TypeVar
 
 from tracescope.attach import kernel
@@ -27,7 +28,7 @@ from tracescope.sources.btf import Btf
 
 OffsetsT = TypeVar("OffsetsT")
 
-__all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
+__all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
@@ -35,11 +36,7 @@ def open_session(
     asked: Asked = NOTHING, bare: bool = False, buffer: int = 100_000, governed: bool = False,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it."""
-    if not host.live:
-        raise Refused(
-            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
-        )
-    check_kernel()
+    check_host(host)
     return Session(open_plan(host, wanted, filters, asked=asked, bare=bare), buffer=buffer, governed=governed)
 
 
@@ -50,18 +47,23 @@ def open_plan(
     *,
     asked: Asked = NOTHING,
     bare: bool = False,
+    types: Btf | None = None,
 ) -> Plan:
-    """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
-    types = _types(host)
+    """The plan with what the host says about its structures and helper events; needs no rights beyond reading.
+
+    `types` are the host's, where they were read already.
+    """
+    types = types or kernel_types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
     objects = _known(ObjectOffsets.from_btf, types)
+    numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
         captures = () if bare else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return captures, None
-        scope = scope_of(target, types)
-        return (*captures, *shown(asked.show, scope)), condition(asked.where, scope)
+        scope, number = scope_of(target, types), next(numbers)
+        return (*captures, *shown(asked.show, scope, number)), condition(asked.where, scope, number)
 
     return plan(
         targets,
@@ -73,7 +75,8 @@ def open_plan(
     )
 
 
-def _types(host: Host) -> Btf | None:
+def kernel_types(host: Host) -> Btf | None:
+    """The kernel's own types, where the host shows them."""
     try:
         return btf.read(host)
     except TraceScopeError:
@@ -98,6 +101,15 @@ def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
         except TraceScopeError:
             continue
     return found
+
+
+def check_host(host: Host) -> None:
+    """Raises Refused for a recorded host, and where BPF is not to be had."""
+    if not host.live:
+        raise Refused(
+            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
+        )
+    check_kernel()
 
 
 def check_kernel() -> None:
