@@ -13,13 +13,13 @@ from tracescope.attach import kernel
 from tracescope.attach.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.btf_target import with_types
 from tracescope.attach.call_memory import call_captures
-from tracescope.attach.captures import default_captures
-from tracescope.attach.layout import Capture, Code
+from tracescope.attach.captures import default_captures, stack_captures
+from tracescope.attach.layout import Capture, CaptureKind, Code
 from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.scope_of import scope_of
 from tracescope.attach.session import Session
-from tracescope.attach.target import Target, tracepoint
+from tracescope.attach.target import Target, as_call, tracepoint
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -33,11 +33,14 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
-    asked: Asked = NOTHING, bare: bool = False, buffer: int = 100_000, governed: bool = False,
+    asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
+    governed: bool = False,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it."""
     check_host(host)
-    return Session(open_plan(host, wanted, filters, asked=asked, bare=bare), buffer=buffer, governed=governed)
+    return Session(
+        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed
+    )
 
 
 def open_plan(
@@ -47,6 +50,7 @@ def open_plan(
     *,
     asked: Asked = NOTHING,
     bare: bool = False,
+    stacks: Iterable[CaptureKind] = (),
     types: Btf | None = None,
 ) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading.
@@ -55,15 +59,19 @@ def open_plan(
     """
     types = types or kernel_types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    with_stacks = stack_captures(stacks)
+    if with_stacks:
+        # The record of an execve waits for its arguments: it has no place for a stack.
+        targets = [as_call(target) for target in targets]
     objects = _known(ObjectOffsets.from_btf, types)
     numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
         captures = () if bare else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
-            return captures, None
+            return (*captures, *with_stacks), None
         scope, number = scope_of(target, types), next(numbers)
-        return (*captures, *shown(asked.show, scope, number)), condition(asked.where, scope, number)
+        return (*captures, *shown(asked.show, scope, number), *with_stacks), condition(asked.where, scope, number)
 
     return plan(
         targets,

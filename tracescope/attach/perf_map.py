@@ -1,7 +1,7 @@
 """Functions that a just-in-time compiler made, as the process says in its perf map.
 
-Source: tools/perf/Documentation/jit-interface.txt: `/tmp/perf-PID.map` has a line `start size name` for each, numbers in
-hexadecimal. It holds what the process wrote there.
+Source: tools/perf/Documentation/jit-interface.txt: `/tmp/perf-PID.map` has a line `start size name` for each, with
+numbers in hexadecimal. It holds what the process wrote there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.asked import NOTHING, Asked
@@ -24,7 +23,7 @@ from tracescope.attach.session import attach_plan
 from tracescope.attach.summary import KeyKind, SummaryPlan, SummaryRow, summary_plan
 from tracescope.attach.summary_rows import StackTable, read_rows, stack_pids
 from tracescope.attach.symbols import Symbols
-from tracescope.attach.target import Shape, Target, tracepoint
+from tracescope.attach.target import Target, as_call, tracepoint
 from tracescope.errors import AttachError
 from tracescope.host import Host, LiveHost
 from tracescope.model import EventFormat
@@ -96,12 +95,8 @@ def open_summary_plan(
 ) -> SummaryPlan:  # fmt: skip
     """The plan of a summary, as `open_plan`; of `asked` only the condition counts."""
     types = kernel_types(host)
-    targets = [_plain(tracepoint(one) if isinstance(one, EventFormat) else one) for one in wanted]
+    # Nothing is read of an execve's arguments but what is counted by.
+    targets = [as_call(tracepoint(one) if isinstance(one, EventFormat) else one) for one in wanted]
     plan = open_plan(host, targets, filters, asked=Asked(asked.where), bare=True, types=types)
     readings = [counted.reading(scope_of(probe.target, types), probe.index) for probe in plan.probes]
     return summary_plan(plan, counted.names, readings, counted.scale, entries=counted.entries)
-
-
-def _plain(target: Target) -> Target:
-    """A call of execve as any other call: nothing is read of its arguments but what is counted by."""
-    return replace(target, shape=Shape.SYSCALL) if target.shape is Shape.EXEC else target
