@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ("decode", "printable")
+__all__ = ("decode", "encode", "printable")
 
 # C0, DEL, C1, bidi controls and isolates, line separators, zero-width, BOM, lone surrogates (undecodable bytes).
 _UNSAFE = re.compile(
@@ -20,6 +20,14 @@ _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 def decode(data: bytes) -> str:
     """Bytes as text; what is not UTF-8 keeps its bytes by surrogateescape."""
     return data.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """The bytes that `decode` made this text from; a surrogate that it never makes becomes `?`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def _escape(match: re.Match[str]) -> str:

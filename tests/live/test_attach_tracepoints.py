@@ -91,7 +91,7 @@ os.kill(child, signal.SIGUSR1)
 os.waitpid(child, 0)
 """
     found, counts, pid = run_python(source, "signal:signal_generate", "sched:sched_waking", "sched:sched_switch")
-    sent = [event for event in named(found, "signal_generate") if event.args["sig"] == signal.SIGUSR1]
+    sent = [event for event in named(found, "signal_generate") if event.args["sig"] == "SIGUSR1"]
     assert [(event.pid, event.args["errno"], event.comm) for event in sent] == [(pid, 0, "tracescope-test")]
     child = sent[0].args["pid"]
     assert sent[0].args["comm"] != "tracescope-test"

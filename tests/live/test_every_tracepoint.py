@@ -10,7 +10,7 @@ from tracescope.attach.program import program_text
 from tracescope.attach.targets import find_targets
 from tracescope.sources.tracefs import read_available_events
 
-AT_ONCE = 128
+AT_ONCE = 32
 
 
 def test_every_tracepoint_gets_a_program_that_loads(capsys):

@@ -180,8 +180,8 @@ def test_signals_and_timers(provoke):
         for number in (signal.SIGUSR1, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
     assert handled == [signal.SIGUSR1, signal.SIGALRM]
-    found.one("signal_generate", sig=signal.SIGUSR1, pid=me, code=0, errno=0, group=1, result=0)
-    found.one("signal_deliver", sig=signal.SIGALRM, code=128)
+    found.one("signal_generate", sig="SIGUSR1", pid=me, code=0, errno=0, group=1, result=0)
+    found.one("signal_deliver", sig="SIGALRM", code=128)
     found.one("itimer_state", which=0, value_sec=0, value_nsec=3_500_000, interval_sec=0)
     found.one("itimer_expire", which=0, pid=me)
     slept = found.one("hrtimer_setup", clockid="CLOCK_MONOTONIC")
@@ -228,7 +228,7 @@ def test_a_file_is_made_written_synced_cut_and_removed(provoke, tmp_path, requir
         os.ftruncate(fd, 100)
         os.close(fd)
         path.unlink()
-    mode = 0o100640 & ~umask()
+    mode = f"S_IFREG|{0o640 & ~umask():04o}"
     found.one("ext4_request_inode", dir=folder, mode=mode)
     found.one("ext4_allocate_inode", ino=inode, dir=folder, mode=mode)
     found.one("ext4_da_write_begin", ino=inode, pos=0)
@@ -292,7 +292,8 @@ def test_sockets(provoke):
         "inet_sock_set_state", sport=0, dport=port, oldstate="TCP_CLOSE", newstate="TCP_SYN_SENT", **family
     )
     assert state.args["protocol"] == "IPPROTO_TCP"
-    found.one("inet_sock_set_state", sport=port, newstate="TCP_LISTEN")
+    assert (state.args["daddr"], state.args["daddr_v6"]) == ("127.0.0.1", "::ffff:127.0.0.1")
+    found.one("inet_sock_set_state", sport=port, newstate="TCP_LISTEN", saddr="127.0.0.1")
     found.one("sock_send_length", ret=5, protocol="IPPROTO_TCP", **family)
     found.one("sock_recv_length", ret=5, protocol="IPPROTO_TCP", **family)
     found.one("tcp_destroy_sock", sport=client_port, dport=port, **family)
@@ -300,7 +301,7 @@ def test_sockets(provoke):
     found.one("tcp_probe", sport=port, dport=client_port, **family)
     found.one("tcp_receive_reset", dport=port)
     found.one("inet_sk_error_report", error=111, dport=port)
-    found.one("icmp_send", type=3, code=3, sport=udp_port, dport=port, ulen=8 + 3)
+    found.one("icmp_send", type=3, code=3, daddr="127.0.0.1", sport=udp_port, dport=port, ulen=8 + 3)
     found.one("net_dev_queue", name="lo", len=14 + 20 + 8 + 3)
     found.one("net_dev_start_xmit", name="lo", len=14 + 20 + 8 + 3, network_offset=14)
     found.one("net_dev_xmit", name="lo", len=14 + 20 + 8 + 3, rc=0)

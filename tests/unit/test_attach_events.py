@@ -65,7 +65,7 @@ def test_every_kind_of_field():
         "u64": 2**64 - 1,
         "pointer": "0xffff888000001234",
         "text": "text",
-        "mac": {"raw": "0x010203040506"},
+        "mac": "01:02:03:04:05:06",
         "yes": True,
         "thing": {"raw": "0x000102030405060708090a0b"},
         "state": "GONE",

@@ -101,6 +101,28 @@ def test_parents_exits_and_short_lives_of_a_program():
     assert (found.exits, found.short_lived) == ((("exit 0", 6), ("exit 2", 3)), 6)
 
 
+class Counted(str):
+    """A name that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("programs", [100, 1000])
+def test_the_work_for_a_program_does_not_grow_with_the_number_of_programs(programs):
+    table = ProcessTable()
+    for number in range(programs):
+        add_starts(table, Counted(f"/bin/program-{number}"), 1, first=number, pids=count(1000 + number))
+    Counted.compared = 0
+    assert len(summarize(table).programs) == programs
+    # Twice each, and once each time that sorting compares two.
+    assert Counted.compared <= 20 * programs
+
+
 @given(st.lists(st.integers(0, 1 << 62), min_size=1), st.sampled_from([0.5, 0.95]))
 def test_a_quantile_is_right_within_a_bucket(lives, share):
     buckets = {}

@@ -1,7 +1,8 @@
 """Compile BPF C with the distribution's BCC, in a process of its own: `python -I -S bcc.py < request > answer`.
 
-Input: a JSON object {"text", "cflags"}. Output: a JSON object {"programs": {name: hex}, "maps": {name: {…}}}. Status 3:
-BCC is not installed. LLVM takes 130 MB and writes to standard error when it likes: here neither touches the screen.
+Input: a JSON object {"text", "cflags", "debug"}. Output: a JSON object {"programs": {name: hex}, "maps": {name: {…}}};
+what `debug` asks for (8: the instructions with their source) is on standard error. Status 3: BCC is not installed. LLVM
+takes 130 MB and writes to standard error when it likes: here neither touches the screen.
 This file runs as a script and imports nothing of tracescope.
 """
 
@@ -84,7 +85,7 @@ def _main() -> int:
         return MISSING
     lib = bcc.lib
     # The class only to compile: its methods that attach go through debugfs.
-    module = bcc.BPF(text=request["text"].encode("ascii"), cflags=request["cflags"]).module
+    module = bcc.BPF(text=request["text"].encode("ascii"), cflags=request["cflags"], debug=request["debug"]).module
     json.dump({"programs": dict(_programs(lib, module)), "maps": dict(_maps(lib, module))}, sys.stdout)
     return 0
 

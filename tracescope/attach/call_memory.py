@@ -20,6 +20,12 @@ __all__ = ("CallMeaning", "call_captures", "call_of", "meanings_of")
 
 _ENTER = "sys_enter_"
 _MASK = (1 << 64) - 1
+_ANSWERS = (Phase.EXIT, Phase.FAILED)
+_AT_RETURN: dict[Phase, tuple[str, ...]] = {
+    Phase.ENTER: (),
+    Phase.EXIT: ("ret >= 0",),
+    Phase.FAILED: ("ret < 0",),
+}
 
 
 def call_of(target: Target) -> str:
@@ -34,7 +40,7 @@ def call_captures(target: Target) -> tuple[Capture, ...]:
     if not call:
         return ()
     fields = {field.name: field for field in target.format.fields}
-    phases = (Phase.ENTER, Phase.EXIT) if target.end else (Phase.ENTER,)
+    phases = (Phase.ENTER, *_ANSWERS) if target.end else (Phase.ENTER,)
     return tuple(
         _capture(target, field, wanted, phase, fields)
         for field in target.format.fields
@@ -46,7 +52,7 @@ def call_captures(target: Target) -> tuple[Capture, ...]:
 def _capture(target: Target, field: Field, wanted: Wanted, phase: Phase, fields: Mapping[str, Field]) -> Capture:
     copy, kept = wanted.copy, target.end is not None
     address = field_value(target, field, kept=kept)
-    tests = [*_conditions(target, wanted, fields), *(["ret >= 0"] if phase is Phase.EXIT else [])]
+    tests = [*_conditions(target, wanted, fields), *_AT_RETURN[phase]]
     value = f"({' && '.join(tests)}) ? {address} : 0" if tests else address
     kind = CaptureKind.TEXT if copy.text else CaptureKind.BYTES
     length = _length(target, wanted, fields)
@@ -84,14 +90,16 @@ class CallMeaning:
 
     name: str
     enter: Meaning | None
-    exit: Meaning | None
+    answers: Mapping[Phase, Meaning]
+    """Of the memory that the kernel fills in when the call succeeds, or fails."""
 
     def told(self, raw: Mapping[str, int], copied: Mapping[Phase, bytes]) -> tuple[str, Told]:
         """The name and the words of the value; `raw` has all arguments, and `ret` when it is known."""
         value = raw[self.name]
-        answered = Phase.EXIT in copied and self.exit is not None
-        meaning, memory = (self.exit, copied[Phase.EXIT]) if answered else (self.enter, copied.get(Phase.ENTER))
-        return key(self.name, chosen(meaning, raw)), tell(meaning, value, memory, raw)
+        answered = next((phase for phase in _ANSWERS if phase in copied and self.answers.get(phase)), None)
+        meaning = self.answers[answered] if answered else self.enter
+        told = tell(meaning, value, copied.get(answered or Phase.ENTER), raw)
+        return key(self.name, chosen(meaning, raw), told.word), told
 
 
 def meanings_of(target: Target) -> tuple[CallMeaning, ...]:
@@ -101,8 +109,13 @@ def meanings_of(target: Target) -> tuple[CallMeaning, ...]:
         CallMeaning(
             field.name,
             meaning_of(call, field.name, field.type),
-            meaning_of(call, field.name, field.type, Phase.EXIT) if target.end else None,
+            _answers(call, field) if target.end else {},
         )
         for field in target.format.fields
         if call and field.name != "__syscall_nr"
     )
+
+
+def _answers(call: str, field: Field) -> dict[Phase, Meaning]:
+    found = ((phase, meaning_of(call, field.name, field.type, phase)) for phase in _ANSWERS)
+    return {phase: meaning for phase, meaning in found if meaning is not None}

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections.abc import Mapping
 
 from tracescope.attach.call_memory import call_of
 from tracescope.attach.captured import captures_in
 from tracescope.attach.decode_call import CallDecoder
 from tracescope.attach.event_exec import exec_values
 from tracescope.attach.events import Clock, Event
-from tracescope.attach.layout import HEADER, PlannedProbe
+from tracescope.attach.field_words import with_meaning
+from tracescope.attach.layout import HEADER, FieldLayout, PlannedProbe
 from tracescope.attach.meaning import Phase
 from tracescope.attach.plan import Plan
 from tracescope.attach.target import Shape
-from tracescope.attach.values import Value, bytes_value, fixed_reader, until_nul
+from tracescope.attach.values import Reader, Value, bytes_value, fixed_reader, until_nul
+from tracescope.model import FlagTable
 from tracescope.sources.print_fmt import fields_in_hex, flag_tables
 
 __all__ = ("Decoder",)
@@ -72,12 +75,20 @@ class _ProbeDecoder:
         # The kernel's text of a system call shows every argument in hexadecimal.
         in_hex = {} if as_argument else fields_in_hex(probe.format.print_fmt)
         self._readers = [
-            (one, fixed_reader(one, tables, as_argument=as_argument, in_hex=in_hex.get(one.field.name, "")))
+            (one, self._reader(one, tables, as_argument=as_argument, in_hex=in_hex.get(one.field.name, "")))
             for one in layouts
         ]
         self.returns = any(layout.field.name == "ret" for layout in layouts) and probe.shape is not Shape.RECORD
         self._order = self._names_in_order() if probe.captures else ()
         self._call = CallDecoder(probe) if call_of(probe.target) else None
+
+    def _reader(
+        self, layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_argument: bool, in_hex: str
+    ) -> Reader:
+        plain = fixed_reader(layout, tables, as_argument=as_argument, in_hex=in_hex)
+        if self._probe.shape is not Shape.RECORD or layout.field.name in tables:
+            return plain
+        return with_meaning(self._probe.format, layout, plain)
 
     def _names_in_order(self) -> tuple[str, ...]:
         names = [layout.field.name for layout in self._probe.fields if layout.field.name != "__syscall_nr"]

@@ -14,7 +14,8 @@ from tracescope.printable import printable
 __all__ = ("Clock", "Event", "errno_name", "event_json", "event_words")
 
 # Results that only the kernel itself sees, and tracers: include/linux/errno.h.
-_KERNEL_ERRNO = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+_KERNEL_ERRNO = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}  # Python names other aliases
+_KERNEL_ERRNO |= {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 _MAX_ERRNO = 4095
 _UNREADABLE = "(unreadable)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +56,7 @@ def errno_name(ret: int) -> str | None:
     """`ENOENT` for -2; None for what is no error."""
     if not -_MAX_ERRNO <= ret < 0:
         return None
-    return errno.errorcode.get(-ret) or _KERNEL_ERRNO.get(-ret)
+    return _KERNEL_ERRNO.get(-ret) or errno.errorcode.get(-ret)
 
 
 def event_json(event: Event) -> dict[str, object]:

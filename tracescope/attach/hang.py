@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TypeAlias
 
 from tracescope.attach import links, perf_probe, programs, samples
+from tracescope.attach.layout import PlannedProbe
 from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.attach.plan import Plan
 from tracescope.attach.programs import ProgramType
 from tracescope.attach.target import FunctionPlace, PerfPlace, Target, TracepointPlace, UserPlace
+from tracescope.errors import AttachError
 from tracescope.model import ProbeKind
 
-__all__ = ("hang", "program_types")
+__all__ = ("hang", "hang_many", "many_kinds", "program_types")
+
+Refusal: TypeAlias = tuple[PlannedProbe, AttachError]
 
 _TRACING, _FENTRY, _FEXIT = 26, 24, 25
 _RETURNS = (ProbeKind.KRETPROBE, ProbeKind.URETPROBE)
+_KERNEL = frozenset({ProbeKind.KPROBE, ProbeKind.KRETPROBE})
+_USER = frozenset({ProbeKind.UPROBE, ProbeKind.URETPROBE})
 
 
 def program_types(plan: Plan) -> dict[str, ProgramType]:
     """What each function of a plan's program is loaded as; the helpers are on tracepoints."""
     found = {}
     for probe in plan.probes:
-        found[probe.function] = _type(probe.end or probe.target)
+        found[probe.function] = _many(probe.target) if probe.shared else _type(probe.end or probe.target)
         if probe.end:
             found[probe.begin] = _type(probe.target)
     return found
@@ -39,6 +47,49 @@ def _type(target: Target) -> ProgramType:
         case FunctionPlace(_, module, _, btf_id) if btf_id:
             return ProgramType(_TRACING, _FEXIT if target.kind is ProbeKind.FEXIT else _FENTRY, btf_id, module)
     return programs.KPROBE
+
+
+def _many(target: Target) -> ProgramType:
+    return programs.UPROBE_MULTI if isinstance(target.place, UserPlace) else programs.KPROBE_MULTI
+
+
+def many_kinds(targets: Sequence[Target]) -> frozenset[ProbeKind]:
+    """The kinds of these targets that this kernel attaches many of at once."""
+    kinds = {target.kind for target in targets}
+    found: set[ProbeKind] = set()
+    for pair, asked in ((_KERNEL, links.has_kprobe_multi), (_USER, links.has_uprobe_multi)):
+        if kinds & pair and len(targets) > 1 and asked():
+            found |= pair
+    return frozenset(found)
+
+
+def hang_many(probes: Sequence[PlannedProbe], program: int, attached: ExitStack) -> list[Refusal]:
+    """Run the program at all of these until `attached` is closed; those that cannot be, each with its reason.
+
+    The kernel takes all or none: halves tell which one it is.
+    """
+    try:
+        attached.callback(os.close, _hang_many(probes, program))
+    except AttachError as error:
+        if len(probes) == 1:
+            return [(probes[0], error)]
+        middle = len(probes) // 2
+        return [one for half in (probes[:middle], probes[middle:]) for one in hang_many(half, program, attached)]
+    return []
+
+
+def _hang_many(probes: Sequence[PlannedProbe], program: int) -> int:
+    first, cookies = probes[0].target, [probe.index for probe in probes]
+    returns, places = first.kind in _RETURNS, [probe.target.place for probe in probes]
+    if isinstance(first.place, UserPlace):
+        sites = [place.sites[0] for place in places if isinstance(place, UserPlace)]
+        semaphores = [site.semaphore for site in sites]
+        return links.attach_uprobe_multi(
+            program, first.place.path, [site.offset for site in sites], returns=returns,
+            ref_ctr_offsets=semaphores if any(semaphores) else (), cookies=cookies, pid=first.place.pid,
+        )  # fmt: skip
+    names = [place.name for place in places if isinstance(place, FunctionPlace)]
+    return links.attach_kprobe_multi(program, names, returns=returns, cookies=cookies)
 
 
 def hang(target: Target, program: int, attached: ExitStack) -> None:

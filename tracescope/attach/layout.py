@@ -123,6 +123,8 @@ class PlannedProbe:
     captures: tuple[Capture, ...] = ()
     condition: Code | None = None
     """What must be true of an event that is handed over."""
+    shared: str = ""
+    """The function of a program that serves other probes too, and knows by a cookie which one it is."""
 
     @property
     def format(self) -> EventFormat:
@@ -147,7 +149,7 @@ class PlannedProbe:
     @property
     def function(self) -> str:
         """The C function's name."""
-        return f"probe_{self.index}"
+        return self.shared or f"probe_{self.index}"
 
     @property
     def begin(self) -> str:

@@ -13,8 +13,14 @@ from tracescope.attach import kernel
 from tracescope.attach.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.btf_target import with_types
 from tracescope.attach.call_memory import call_captures
+<<<<<<< HEAD
 from tracescope.attach.captures import default_captures, stack_captures
 from tracescope.attach.layout import Capture, CaptureKind, Code
+=======
+from tracescope.attach.captures import default_captures
+from tracescope.attach.hang import many_kinds
+from tracescope.attach.layout import Capture, Code
+>>>>>>> main
 from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.scope_of import scope_of
@@ -28,7 +34,13 @@ from tracescope.sources.btf import Btf
 
 OffsetsT = TypeVar("OffsetsT")
 
+<<<<<<< HEAD
 __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_session", "read_formats")
+=======
+_MANY = 32
+
+__all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
+>>>>>>> main
 
 
 def open_session(
@@ -67,7 +79,8 @@ def open_plan(
     numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
-        captures = () if bare else (*default_captures(target, objects), *call_captures(target))
+        # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
+        captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return (*captures, *with_stacks), None
         scope, number = scope_of(target, types), next(numbers)
@@ -80,6 +93,7 @@ def open_plan(
         helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
+        many=many_kinds(targets) if host.live else (),
     )
 
 

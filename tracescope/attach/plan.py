@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracescope.attach.layout import Capture, Code, PlannedProbe, lay_out
 from tracescope.attach.offsets import ObjectOffsets, Offsets
+from tracescope.attach.shared import share
 from tracescope.attach.target import Shape, Target, tracepoint
 from tracescope.errors import Refused
-from tracescope.model import EventFormat
+from tracescope.model import EventFormat, ProbeKind
 
 __all__ = ("HELPER_EVENTS", "NO_FILTERS", "Cgroup", "Filters", "Helper", "Namespace", "Plan", "plan")
 
@@ -100,16 +101,18 @@ def plan(
     helpers: Mapping[str, EventFormat] | None = None,
     objects: ObjectOffsets | None = None,
     read: Callable[[Target], tuple[tuple[Capture, ...], Code | None]] = lambda _: ((), None),
+    many: Collection[ProbeKind] = (),
 ) -> Plan:
     """Lay out a session; a format stands for its tracepoint. Raises Refused.
 
     `helpers` are the formats of `HELPER_EVENTS` that this host has; `read` gives what is read for a probe in addition
-    to its words, and its condition.
+    to its words, and its condition; of the kinds `many` the kernel attaches one program to many probes.
     """
     if not wanted:
         raise Refused("nothing to attach", "no probe was given")
     targets = dict.fromkeys(tracepoint(one) if isinstance(one, EventFormat) else one for one in wanted)
     probes = tuple(lay_out(index, target, *read(target)) for index, target in enumerate(targets))
+    probes = share(probes, many)
     have = helpers or {}
     notes = [] if offsets else ["no BTF: events carry no ppid"]
     follow, forget = _tree_helpers(filters, have)

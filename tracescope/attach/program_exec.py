@@ -61,6 +61,38 @@ struct text {
     u64 unread[2];  /* bit n: argument n could not be read and is not in the text */
 };
 
+/* The number of variables: eight pointers at once, and one by one where they end next to memory that cannot be read. */
+static inline void count_envp(struct text *text, u64 envp)
+{
+    u64 some[8];
+    u32 step, at;
+
+    if (!envp)
+        return;
+#pragma clang loop unroll(disable)
+    for (step = 0; step < %(envp)d / 8; step++) {
+        if (bpf_probe_read_user(some, sizeof(some), (void *)(envp + 8 * (u64)text->envc)))
+            break;
+#pragma clang loop unroll(full)
+        for (at = 0; at < 8; at++) {
+            if (!some[at])
+                return;
+            text->envc++;
+        }
+    }
+#pragma clang loop unroll(disable)
+    for (at = 0; at < 8; at++) {
+        if (bpf_probe_read_user(some, 8, (void *)(envp + 8 * (u64)text->envc))) {
+            text->flags |= ENVP_UNREAD;
+            return;
+        }
+        if (!some[0])
+            return;
+        text->envc++;
+    }
+    text->flags |= ENVP_CUT;
+}
+
 /* Read all that the pointers at `at` lead to: file name, argv, envp. What the loops find goes to memory and not to
    variables: the verifier forgets memory, so one turn of a loop looks to it like the next. */
 static inline void read_text(struct text *text, char *bytes, u64 *at)
@@ -101,17 +133,7 @@ static inline void read_text(struct text *text, char *bytes, u64 *at)
         if (size == %(argument)d && !bpf_probe_read_user(&last, 1, (void *)(pointer + %(argument)d - 1)) && last)
             text->flags |= ARGV_CUT;
     }
-#pragma clang loop unroll(disable)
-    for (index = 0; index <= %(envp)d; index++) {
-        text->envc = index;
-        pointer = 0;
-        if (envp && bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(envp + 8 * index)))
-            text->flags |= ENVP_UNREAD;
-        if (!pointer)
-            break;
-    }
-    if (pointer)
-        text->flags |= ENVP_CUT;
+    count_envp(text, envp);
 }
 """
 

@@ -11,11 +11,11 @@ import difflib
 import errno
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tracescope.attach import kernel
+from tracescope.attach import kernel, verifier
 from tracescope.errors import AttachError
 from tracescope.sources.btf import Btf
 from tracescope.sources.btf_types import Kind
@@ -192,13 +192,19 @@ def _kernel_name(fd: int) -> bytes:
     return name.value if from_kernel else b""
 
 
-def refusal(name: str, kind: ProgramType, code: int, log: str) -> AttachError:
-    """Why the kernel did not load a program: `code` is the errno, `log` what the verifier wrote."""
-    lines = [
-        line for line in log.splitlines() if line.strip() and not line.startswith(("processed ", "verification time"))
-    ]
-    if not lines and code == errno.EPERM and kind.number == _TRACING:
+def refusal(name: str, kind: ProgramType, code: int, log: str, sources: Mapping[int, str] | None = None) -> AttachError:
+    """Why the kernel did not load a program: `code` is the errno, `log` what the verifier wrote.
+
+    `sources` are lines of source by the number of the instruction where each begins.
+    """
+    if not log and code == errno.EPERM and kind.number == _TRACING:
         why = "the kernel lets nobody change its functions' code here: it is locked down, or this process is not root"
         return AttachError(f"the kernel did not load the program `{name}`", why, "take a tracepoint or a kprobe")
-    why = lines[-1].strip() if lines else os.strerror(code)
-    return AttachError(f"the kernel's verifier refused the program `{name}`", why, log=log)
+    return verifier.refusal(name, code, log, lockdown=_lockdown(), sources=sources)
+
+
+def _lockdown() -> str:
+    """The kernel's lockdown mode; empty where it does not say."""
+    with suppress(OSError), open("/sys/kernel/security/lockdown", encoding="ascii", errors="replace") as file:
+        return file.read().partition("[")[2].partition("]")[0]
+    return ""

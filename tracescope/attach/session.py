@@ -11,13 +11,14 @@ from tracescope.attach import tree
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode import Decoder
 from tracescope.attach.events import Clock, Event
-from tracescope.attach.hang import hang, program_types
+from tracescope.attach.hang import hang, hang_many, program_types
 from tracescope.attach.layout import PlannedProbe
 from tracescope.attach.life import Counts, ProbeCount, SessionState
 from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
 from tracescope.attach.ring_session import RingSession
+from tracescope.attach.shared import groups
 from tracescope.errors import AttachError
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
@@ -49,7 +50,9 @@ class Session(RingSession[Event]):
         self.failed += attach_plan(self.plan, loaded, attached)
 
     def _counted(self, index: int) -> tuple[str, ...]:
-        return (self.plan.probes[index].function,)
+        probe = self.plan.probes[index]
+        # What a shared program missed is counted once.
+        return (probe.function,) if not probe.shared or index == groups(self.plan.probes)[probe.shared][0].index else ()
 
 
 def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[PlannedProbe, AttachError]]:
@@ -60,11 +63,14 @@ def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[P
     failed: list[tuple[PlannedProbe, AttachError]] = []
     for helper in plan.before:
         attached.callback(os.close, _attach_helper(helper, loaded))
-    for probe in plan.probes:
+    for function, probes in groups(plan.probes).items():
         try:
-            _attach_probe(probe, loaded, attached)
+            if probes[0].shared:
+                failed += hang_many(probes, program_of(loaded, function), attached)
+            else:
+                _attach_probe(probes[0], loaded, attached)
         except AttachError as error:
-            failed.append((probe, error))
+            failed += [(probe, error) for probe in probes]
     if len(failed) == len(plan.probes):
         raise failed[0][1]
     for helper in plan.after:

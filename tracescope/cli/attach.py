@@ -13,9 +13,11 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tracescope.attach.targets import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.output import note, print_json, print_text
 from tracescope.cli.session import Sink, add_filters, add_limits, trace, traced_command
+from tracescope.errors import Refused
 from tracescope.host import open_host
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="read this too: args.file->f_path.dentry->d_name.name",
     )
+    parser.add_argument("--yes", action="store_true", help=f"attach more than {MANY} probes without asking")
     parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
     add_filters(parser)
     add_limits(parser)
@@ -61,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     host = open_host(args.host)
     targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
+    _guard(len(targets), agreed=args.yes)
     asked = Asked(args.where, tuple(args.show))
     with traced_command(host, args) as (filters, child):
         if args.print_program:
@@ -70,6 +74,19 @@ def run(args: argparse.Namespace) -> int:
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))
+
+
+def _guard(count: int, *, agreed: bool) -> None:
+    """Ask before very many probes are attached: a glob is written in a second. Raises Refused."""
+    if agreed or count <= MANY:
+        return
+    what = f"this attaches {count:,} probes"
+    if not sys.stdin.isatty():
+        raise Refused(what, "each of them costs the traced programs time", "--yes if that is meant")
+    sys.stderr.write(f"{what}: go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused(what, "it was not agreed to")
 
 
 class _Printer(Sink["Event"]):

@@ -9,6 +9,7 @@ Without options, on a terminal, the TUI opens with time control; else the events
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -129,18 +130,19 @@ _EVENT_KEYS = ("cpu", "probe", "pid", "tid", "ppid", "comm", "args", "ret", "dur
 
 
 def _print_processes(recording: Recording) -> None:
-    from tracescope.processes import ProcessTable, event_from_json, summarize, summary_line
+    from tracescope.processes import ProcessTable, events_from_json, summarize, summary_line
 
     if recording.header.kind != "exec":
         why = "it holds the events of probes, not of processes"
         raise Refused(f"{recording.path} has no processes", why, "record with tracescope exec --save FILE")
     table = ProcessTable(ncpus=recording.header.ncpus)
     unreadable = 0
-    for data in recording:
-        try:
-            table.add(event_from_json(data))
-        except Damaged:
-            unreadable += 1
+    with _uncollected():
+        for rows in recording.batches():
+            events, damaged = events_from_json(rows)
+            unreadable += damaged
+            for event in events:
+                table.add(event)
     if unreadable:
         note(f"{unreadable} events could not be read")
     summary = summarize(table)
@@ -164,6 +166,16 @@ def _print_programs(summary: Summary) -> None:
         print_text(f"{numbers} {times}  {row.program or '(others)'}  {exits}".rstrip())
     if len(summary.programs) > _PROGRAMS:
         print_text(f"{len(summary.programs) - _PROGRAMS} more programs")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Events hold no cycles: the garbage collector would only look at all that is kept, again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

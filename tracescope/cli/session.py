@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
+import resource
 import signal
 import sys
 import threading
@@ -102,6 +103,7 @@ def trace(session: RingSession[EventT], child: Launched | None, args: argparse.N
     printed, status = 0, 0
     with _terminable():
         try:
+            _more_files()
             with session:
                 session.wait_running(_START_TIMEOUT)
                 sink.ready()
@@ -147,6 +149,13 @@ def _records(
             counts = session.counts()
             sink.pulse(counts.lost + counts.dropped)
             background.adjust(counts.waiting)
+
+
+def _more_files() -> None:
+    """Two descriptors a probe: as many as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Background:

@@ -7,6 +7,7 @@ from tracescope.processes.events import (
     ForkEvent,
     ProcessEvent,
     event_from_json,
+    events_from_json,
     rfc3339,
     time_of,
 )
@@ -15,8 +16,9 @@ from tracescope.processes.lines import argv_words, event_line
 from tracescope.processes.process import Process, program_of
 from tracescope.processes.sentence import loop_words, parent_words, summary_line
 from tracescope.processes.shell import command_of, shell_command
-from tracescope.processes.summary import Loop, Parent, ProgramSummary, Spawner, Summary, summarize
+from tracescope.processes.summary import Loop, ProgramSummary, Spawner, Summary, summarize
 from tracescope.processes.table import ProcessTable
+from tracescope.processes.view import Parent
 from tracescope.processes.words import duration_words, exit_words, share_words, signal_name
 
 __all__ = (
@@ -38,6 +40,7 @@ __all__ = (
     "duration_words",
     "event_from_json",
     "event_line",
+    "events_from_json",
     "exit_words",
     "loop_words",
     "parent_words",

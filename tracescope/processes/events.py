@@ -6,7 +6,7 @@ changes one. They are not frozen because Python takes 6 µs to make a frozen one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,6 +21,7 @@ __all__ = (
     "ForkEvent",
     "ProcessEvent",
     "event_from_json",
+    "events_from_json",
     "rfc3339",
     "time_of",
 )
@@ -216,3 +217,15 @@ def event_from_json(data: Mapping[str, object]) -> ProcessEvent:
     except (KeyError, TypeError):
         raise Damaged("this is no event of a process", f"its `event` is {data.get('event')!r:.40}") from None
     return reader.read(data)
+
+
+def events_from_json(rows: Iterable[Mapping[str, object]]) -> tuple[list[ProcessEvent], int]:
+    """The events in such objects, and how many of the objects are none."""
+    events: list[ProcessEvent] = []
+    damaged = 0
+    for data in rows:
+        try:
+            events.append(event_from_json(data))
+        except Damaged:
+            damaged += 1
+    return events, damaged

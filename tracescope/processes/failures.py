@@ -53,13 +53,14 @@ class Walks:
 
     def __init__(self, keep: int) -> None:
         self.rows: deque[FailedExec] = deque(maxlen=keep)
-        self._open: dict[int, dict[int | None, FailedExec]] = {}
+        self.open: dict[int, dict[int | None, FailedExec]] = {}
+        """The walks that may go on, by process and task."""
 
     def fail(self, event: ExecFailed) -> list[FailedExec]:
         """Take a failed exec; returns the attempts that are thereby known to have failed for good."""
         path = event.filename or ""
         name = path.rpartition("/")[2] or path
-        tasks = self._open.get(event.pid, {})
+        tasks = self.open.get(event.pid, {})
         walk = tasks.get(event.tid)
         failed = []
         if walk is not None and (walk.name != name or _begins_again(walk, event)):
@@ -76,13 +77,13 @@ class Walks:
             if len(walk.places) < _MAX_PLACES:
                 walk.places.append(path)
             walk.last_ns = event.time_ns
-        if len(self._open) > _MAX_OPEN:
-            failed += self._open.pop(next(iter(self._open))).values()
+        if len(self.open) > _MAX_OPEN:
+            failed += self.open.pop(next(iter(self.open))).values()
         return failed
 
     def _begin(self, event: ExecFailed, name: str, path: str) -> None:
         walk = FailedExec(event, name, places=[path], last_ns=event.time_ns)
-        self._open.setdefault(event.pid, {})[event.tid] = walk
+        self.open.setdefault(event.pid, {})[event.tid] = walk
         self.rows.append(walk)
 
     def succeed(self, event: ExecEvent) -> list[FailedExec]:
@@ -90,7 +91,7 @@ class Walks:
 
         The task that called exec is the process's only one from here on, whatever it was before.
         """
-        walks = self._open.pop(event.pid)
+        walks = self.open.pop(event.pid)
         name = (event.filename or "").rpartition("/")[2]
         failed = []
         for walk in walks.values():
@@ -100,13 +101,9 @@ class Walks:
                 failed.append(walk)
         return failed
 
-    def __contains__(self, pid: int) -> bool:
-        """Whether a task of this process has an open walk."""
-        return pid in self._open
-
     def end(self, pid: int) -> list[FailedExec]:
         """A process that is in here has ended: what it did not find it never will."""
-        return list(self._open.pop(pid).values())
+        return list(self.open.pop(pid).values())
 
 
 def _begins_again(walk: FailedExec, event: ExecFailed) -> bool:

@@ -25,7 +25,8 @@ class Groups:
         self._limit = limit
         self._room = limit
         self._groups: dict[_Key, Group] = {}
-        self._under: dict[int | None, set[_Key]] = {}
+        self.under: dict[int | None, set[_Key]] = {}
+        """The groups by the serial of who spawned them."""
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
@@ -45,23 +46,21 @@ class Groups:
 
     def fold(self, serial: int, parent: int | None, below: float) -> None:
         """What this process spawned less than `below` times counts as spawned by its parent from now on."""
-        if serial not in self._under:
-            return
-        for key in [key for key in self._under[serial] if self._groups[key].starts < below]:
+        for key in [key for key in self.under[serial] if self._groups[key].starts < below]:
             self._discard(key)
             group = self._groups.pop(key)
             self._into((group.program, parent, group.cgroup_id), group, through=True)
 
     def _make(self, key: _Key) -> Group:
         group = self._groups[key] = Group(*key)
-        self._under.setdefault(key[1], set()).add(key)
+        self.under.setdefault(key[1], set()).add(key)
         return group
 
     def _discard(self, key: _Key) -> None:
-        keys = self._under[key[1]]
+        keys = self.under[key[1]]
         keys.discard(key)
         if not keys:
-            del self._under[key[1]]
+            del self.under[key[1]]
 
     def _into(self, key: _Key, group: Group, *, through: bool) -> None:
         (self._groups.get(key) or self._make(key)).take_over(group, through=through)

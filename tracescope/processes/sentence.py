@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tracescope.printable import printable
-from tracescope.processes.summary import Loop, Parent, Summary
+from tracescope.processes.summary import Loop, Summary
+from tracescope.processes.view import Parent
 from tracescope.processes.words import duration_words, share_words
 
 __all__ = ("loop_words", "parent_words", "summary_line")

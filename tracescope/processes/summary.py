@@ -9,29 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tracescope.processes.groups import OTHERS, OWN_STARTS
-from tracescope.processes.process import Process
+from tracescope.processes.groups import OTHERS
 from tracescope.processes.table import ProcessTable
-from tracescope.processes.tally import Group, Tally, quantile
+from tracescope.processes.tally import quantile
+from tracescope.processes.view import Parent, Sum, View
 
-__all__ = ("Loop", "Parent", "ProgramSummary", "Spawner", "Summary", "summarize")
+__all__ = ("Loop", "ProgramSummary", "Spawner", "Summary", "summarize")
 
-_MINUTE = 60_000_000_000
 _SETTLED_NS = 2_000_000_000
 # A service that fails five times within the window is in a loop; what ends well has to come much more often.
 _FAILING_STARTS = 5
 _LOOP_STARTS = 20
 _MOST = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """Who spawned: `pid` and what it runs; the program is empty when nothing but the pid is known."""
-
-    serial: int
-    pid: int
-    program: str
-    there_before: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,65 +108,9 @@ class Summary:
         return self.window_ns >= _SETTLED_NS
 
 
-class _Sum:
-    """Groups added up: everything, and the window."""
-
-    def __init__(self) -> None:
-        self.total = Tally()
-        self.window = Tally()
-        self.alive = 0
-
-    def add(self, group: Group, generation: int) -> None:
-        for tally in group.tallies():
-            self.total.merge(tally)
-        for tally in group.window(generation):
-            self.window.merge(tally)
-        self.alive += group.alive
-
-
-class _View:
-    """The table at one moment, with what all parts of the summary need."""
-
-    def __init__(self, table: ProcessTable, now_ns: int) -> None:
-        self.table = table
-        self.now_ns = now_ns
-        self.generation = now_ns // table.half_ns
-        begin = max(table.begin_ns or 0, (self.generation - 1) * table.half_ns)
-        self.window_ns = max(now_ns - begin, 0)
-        self.all = _Sum()
-        self.programs: dict[str, _Sum] = {}
-        self.origins: dict[tuple[str, int | None], _Sum] = {}
-        """By program and the serial of the spawner."""
-        self.cgroups: dict[tuple[str, int | None], _Sum] = {}
-        for group in table.groups:
-            own = group.starts >= OWN_STARTS
-            spawner = table.process(group.parent) if own else table.spawner(group.parent, now_ns)
-            serial = spawner.serial if spawner else None
-            sums = (
-                self.all,
-                self.programs.setdefault(group.program, _Sum()),
-                self.origins.setdefault((group.program, serial), _Sum()),
-                self.cgroups.setdefault((group.program, group.cgroup_id), _Sum()),
-            )
-            for one in sums:
-                one.add(group, self.generation)
-
-    def rate(self, count: int) -> float:
-        return count * _MINUTE / self.window_ns if self.window_ns else 0.0
-
-    def cpu_share(self, cpu_ns: int) -> float | None:
-        if not self.table.ncpus or not self.window_ns:
-            return None
-        return cpu_ns / (self.window_ns * self.table.ncpus)
-
-    def parent(self, serial: int | None) -> Parent | None:
-        process = self.table.process(serial)
-        return _parent_of(process) if process else None
-
-
 def summarize(table: ProcessTable, now_ns: int | None = None) -> Summary:
     """What the table knows, at a time of day; by itself the time of its latest event."""
-    view = _View(table, table.now_ns if now_ns is None else now_ns)
+    view = View(table, table.now_ns if now_ns is None else now_ns)
     total, window = view.all.total, view.all.window
     programs = [_program(view, name, found) for name, found in view.programs.items() if _is_of_interest(found)]
     programs.sort(
@@ -200,23 +133,19 @@ def summarize(table: ProcessTable, now_ns: int | None = None) -> Summary:
     )
 
 
-def _is_of_interest(found: _Sum) -> bool:
+def _is_of_interest(found: Sum) -> bool:
     """A program that only sits there since before the tracing began is none."""
     return bool(found.total.starts or found.total.ends or found.total.failures)
-
-
-def _parent_of(process: Process) -> Parent:
-    return Parent(process.serial, process.pid, process.program, process.there_before)
 
 
 def _most_first(counts: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(((words, count) for words, count in counts if count > 0), key=lambda row: (-row[1], row[0])))
 
 
-def _program(view: _View, name: str, found: _Sum) -> ProgramSummary:
+def _program(view: View, name: str, found: Sum) -> ProgramSummary:
     total, window = found.total, found.window
     all_cpu = view.all.window.window_cpu_ns
-    origins = [(serial, one.total.starts) for (program, serial), one in view.origins.items() if program == name]
+    origins = [(serial, one.total.starts) for serial, one in view.origins[name].items()]
     return ProgramSummary(
         program=name,
         starts=total.starts,
@@ -239,10 +168,10 @@ def _program(view: _View, name: str, found: _Sum) -> ProgramSummary:
     )
 
 
-def _spawners(view: _View) -> list[Spawner]:
+def _spawners(view: View) -> list[Spawner]:
     """Each process that started others: a child is direct when no short-lived process stood between."""
     counts: dict[int, list[int]] = {}
-    for (_, serial), found in view.origins.items():
+    for _, serial, found in view.starts_from():
         process = view.table.process(serial)
         if process is None or not found.total.starts:
             continue
@@ -263,9 +192,9 @@ def _spawners(view: _View) -> list[Spawner]:
     return sorted(found_spawners, key=lambda row: (-row.children_per_minute, -row.descendants, row.parent.pid))
 
 
-def _loops(view: _View) -> list[Loop]:
+def _loops(view: View) -> list[Loop]:
     loops = []
-    for (program, serial), found in view.origins.items():
+    for program, serial, found in view.starts_from():
         loop = _loop(view, program, found, view.parent(serial), None)
         if loop:
             loops.append(loop)
@@ -279,7 +208,7 @@ def _loops(view: _View) -> list[Loop]:
     return sorted(loops, key=lambda loop: (-(loop.cpu_share or 0), -loop.starts, loop.program))
 
 
-def _loop(view: _View, program: str, found: _Sum, parent: Parent | None, cgroup_id: int | None) -> Loop | None:
+def _loop(view: View, program: str, found: Sum, parent: Parent | None, cgroup_id: int | None) -> Loop | None:
     """The loop that these starts are, if they are one."""
     window = found.window
     life = quantile(window.lives, 0.5)

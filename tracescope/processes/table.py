@@ -16,6 +16,7 @@ from tracescope.processes.groups import OWN_STARTS, Groups
 from tracescope.processes.process import Process, program_of
 from tracescope.processes.roll import Roll
 from tracescope.processes.tally import Group
+from tracescope.processes.words import exit_words
 
 __all__ = ("ProcessTable",)
 
@@ -147,13 +148,14 @@ class ProcessTable:
         process = self._roll.of(event)
         if process.forked:
             return
-        self._count_end(process, -1)
+        if process.end is not None:
+            self._count_end(process, process.end, -1)
         process.forked, process.there_before = True, False
         if event.time_ns < process.first_ns:
             process.first_ns = event.time_ns
         if process.end is not None:
             process.life_ns = self._life(process, process.end)
-            self._count_end(process, 1)
+            self._count_end(process, process.end, 1)
         parent = self._roll.by_serial.get(process.parent or 0)
         if parent is not None and not parent.program:
             # All that is known of a parent that was there before: at a fork both have one name.
@@ -164,14 +166,13 @@ class ProcessTable:
 
     def _exec(self, event: ExecEvent) -> None:
         process = self._roll.of(event)
-        if event.pid in self._walks:
+        if event.pid in self._walks.open:
             self._lost_walks(self._walks.succeed(event), process)
-        second = event.time_ns // _SECOND
-        self.starts_by_second[second] += 1
+        self.starts_by_second[event.time_ns // _SECOND] += 1
         if len(self.starts_by_second) > _MAX_SECONDS:
             del self.starts_by_second[min(self.starts_by_second)]
         program = program_of(event)
-        group = self._group(program, process)
+        group = self.groups.get(program, process.parent, process.cgroup_id)
         tally = group.at(event.time_ns // self.half_ns)
         tally.starts += 1
         arguments = hash(event.argv)
@@ -202,22 +203,25 @@ class ProcessTable:
         process.life_ns = self._life(process, event)
         process.window_cpu_ns = self._cpu_in_window(process, event)
         self._ended(process, event.time_ns)
-        if event.pid in self._walks:
+        if event.pid in self._walks.open:
             self._lost_walks(self._walks.end(event.pid), process)
 
     # Counting.
 
     def _life(self, process: Process, event: ExitEvent) -> int | None:
-        if event.lifetime_ns is not None:
-            return min(max(event.lifetime_ns, 0), _MAX_LIFE)
+        life = event.lifetime_ns
+        if life is not None:
+            return life if 0 <= life < _MAX_LIFE else max(min(life, _MAX_LIFE), 0)
         if process.runs:
             return max(event.time_ns - process.runs[-1].time_ns, 0)
         return max(event.time_ns - process.first_ns, 0) if process.forked else None
 
     def _cpu_in_window(self, process: Process, event: ExitEvent) -> int:
         """The part of the CPU time that fell into the window, taken as spread evenly over the life."""
-        since = max(self.begin_ns or 0, (event.time_ns // self.half_ns - 1) * self.half_ns)
-        seen = max(event.time_ns - since, 0)
+        since = (event.time_ns // self.half_ns - 1) * self.half_ns
+        if self.begin_ns is not None and self.begin_ns > since:
+            since = self.begin_ns
+        seen = event.time_ns - since if event.time_ns > since else 0
         life = event.age_ns or (process.life_ns if process.there_before else event.time_ns - process.first_ns)
         if life is None:
             return min(process.cpu_ns, seen * (self.ncpus or 1))
@@ -229,19 +233,19 @@ class ProcessTable:
         process.end_ns = end_ns
         if process.group is not None and not late:
             self._group_of(process).alive -= 1
-        self._count_end(process, 1)
+        if process.end is not None:
+            self._count_end(process, process.end, 1)
         if late:
             return
         if process.life_ns is not None and process.life_ns < self.short_lived_ns:
             self._fold(process, OWN_STARTS)
         self._bury(process)
 
-    def _count_end(self, process: Process, sign: int) -> None:
-        end, life = process.end, process.life_ns
-        if end is None:
-            return
+    def _count_end(self, process: Process, end: ExitEvent, sign: int) -> None:
+        """Count how it ended, or take that back with `sign` -1."""
+        life = process.life_ns
         tally = self._group_of(process).at(end.time_ns // self.half_ns)
-        tally.end(sign, life, process.exit_words)
+        tally.end(sign, life, exit_words(end))
         tally.cpu_ns += sign * process.cpu_ns
         tally.window_cpu_ns += sign * process.window_cpu_ns
         if life is not None and life < self.short_lived_ns:
@@ -270,22 +274,25 @@ class ProcessTable:
 
     def _move(self, process: Process, group: Group) -> None:
         """A process runs another program: it is alive there, or its end counts there."""
-        if process.alive:
+        end = process.end
+        if process.end_ns is None:
             if process.group is not None:
                 self._group_of(process).alive -= 1
             group.alive += 1
             process.group = group
+        elif end is None:
+            process.group = group
         else:
             execs, process.execs = process.execs, process.execs - 1
-            self._count_end(process, -1)
+            self._count_end(process, end, -1)
             process.group, process.execs = group, execs
-            if process.end is not None:
-                process.life_ns = self._life(process, process.end)
-            self._count_end(process, 1)
+            process.life_ns = self._life(process, end)
+            self._count_end(process, end, 1)
 
     def _fold(self, process: Process, below: float) -> None:
         """What a short-lived process spawned counts as its parent's: that one is who can be stopped."""
-        self.groups.fold(process.serial, process.parent if process.parent in self._roll.by_serial else None, below)
+        if process.serial in self.groups.under:
+            self.groups.fold(process.serial, process.parent if process.parent in self._roll.by_serial else None, below)
 
     def _bury(self, process: Process) -> None:
         size = process.argument_bytes
@@ -294,8 +301,5 @@ class ProcessTable:
         while len(self._dead) > self._keep or self._dead_bytes > _KEEP_BYTES:
             oldest, size = self._dead.popleft()
             self._dead_bytes -= size
-            self._forget(oldest)
-
-    def _forget(self, process: Process) -> None:
-        self._fold(process, inf)
-        self._roll.forget(process)
+            self._fold(oldest, inf)
+            self._roll.forget(oldest)

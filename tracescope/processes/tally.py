@@ -15,8 +15,8 @@ _STEP_BITS = 4
 
 def bucket(ns: int) -> int:
     """The histogram's bucket of a duration: exact below 16 ns, then 16 buckets a power of two."""
-    shift = max(ns.bit_length() - _STEP_BITS - 1, 0)
-    return shift * _STEPS + (ns >> shift)
+    shift = ns.bit_length() - _STEP_BITS - 1
+    return shift * _STEPS + (ns >> shift) if shift > 0 else ns
 
 
 def _middle(index: int) -> int:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from tracescope.errors import Damaged, TraceScopeError
-from tracescope.processes import ProcessEvent, event_from_json
+from tracescope.errors import TraceScopeError
+from tracescope.processes import ProcessEvent, event_from_json, events_from_json
 from tracescope.recording import Recording, open_recording
 from tracescope.ui.process_feed import ProcessFeed
 
@@ -114,10 +114,9 @@ class Replay(ProcessFeed):
 
     def _read(self) -> Iterator[ProcessEvent]:
         try:
-            for data in self.recording:
-                try:
-                    yield event_from_json(data)
-                except Damaged:
-                    self.unreadable += 1
+            for rows in self.recording.batches():
+                events, damaged = events_from_json(rows)
+                self.unreadable += damaged
+                yield from events
         except TraceScopeError as error:
             self.error = error

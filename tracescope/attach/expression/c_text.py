@@ -54,7 +54,7 @@ class CValue:
     definitions: str
     statements: str
     value: str
-    """The name of a u64 with the number or the address; for text, an expression that gives its address."""
+    """The name of a u64 with the number or the address."""
     failed: str
     """Not 0 when the value could not be read."""
     type: Type
@@ -74,8 +74,6 @@ def compile_value(typed: Typed, prefix: str) -> CValue:
     """The C of a value: a number, an address, or the address of a text; all names in it begin with `prefix`."""
     writer = _Writer(prefix)
     type_ = type_of(typed)
-    if isinstance(typed, Read) and isinstance(type_, Text) and type_.space is Space.OWN:
-        return CValue("", "", f"({typed.located.base})", "0", type_)
     name, value = f"{prefix}_value", writer.value(typed)
     statements = f"{writer.declaration if writer.fails else ''}    u64 {name} = {value};\n"
     return CValue(writer.functions.text, statements, name, writer.failed if writer.fails else "0", type_)
@@ -133,7 +131,7 @@ class _Writer:
 
     def _call(self, function: Function, *texts: Located) -> str:
         if function.loads:
-            return f"{function.name}({', '.join(f'(char *)({text.base})' for text in texts)})"
+            return f"{function.name}({', '.join(map(_pointer, texts))})"
         return f"{function.name}({', '.join(map(self.address, texts))}, {self._flag()})"
 
     def value(self, node: Typed) -> str:
@@ -151,7 +149,7 @@ class _Writer:
 
     def address(self, located: Located) -> str:
         """What the steps give: the value of a number or pointer, the address of anything else."""
-        text = f"(u64)({located.base})"
+        text = f"ts_address({located.base})" if located.own else f"(u64)({located.base})"
         for step in located.steps:
             match step:
                 case Offset(number):
@@ -188,6 +186,12 @@ class _Writer:
             return f"(ts_compare({left}, {_signed(signs[0])}, {right}, {_signed(signs[1])}) {node.sign} 0)"
         cast = "(s64)" if True in signs and node.sign not in ("==", "!=") else ""
         return f"({cast}{left} {node.sign} {cast}{right})"
+
+
+def _pointer(text: Located) -> str:
+    """Where a text in the program's own memory is, to load from there."""
+    offset = sum(step.bytes for step in text.steps if isinstance(step, Offset))
+    return f"(char *)({text.base}) + {offset}" if offset else f"(char *)({text.base})"
 
 
 def _signed(sign: bool | None) -> int:

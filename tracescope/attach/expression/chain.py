@@ -52,11 +52,15 @@ class Located:
     steps: tuple[Step, ...] = ()
     shift: int = 0
     """For a bitfield, the bits below it in what is loaded."""
+    own: bool = False
+    """True when `base` points into the program's own memory."""
 
     @classmethod
     def of(cls, name: str, operand: Operand) -> Located:
         """An operand by itself."""
-        return cls(name, operand.type, operand.c)
+        steps = (Offset(operand.offset),) if operand.offset else ()
+        own = isinstance(operand.type, Text) and operand.type.space is Space.OWN
+        return cls(name, operand.type, operand.c, steps, own=own)
 
 
 def member(value: Located, name: str, btf: Btf | None) -> Located:
@@ -150,7 +154,7 @@ def _at(value: Located, path: str, offset: int, type_id: int, btf: Btf) -> Locat
     steps = _moved(value, offset)
     if loaded:
         steps = (*steps, Load(_space(value.type), loaded))
-    return Located(path, type_, value.base, steps)
+    return replace(value, name=path, type=type_, steps=steps)
 
 
 def _moved(value: Located, offset: int) -> tuple[Step, ...]:
@@ -214,7 +218,7 @@ def _bitfield(value: Located, path: str, found: RawMember, btf: Btf) -> Located:
         raise Unfit(f"{path} is a bitfield over more than 8 bytes", "it cannot be read")
     shift = low if sys.byteorder == "little" else 8 * size - low - found.bits
     steps = (*_moved(value, start), Load(_space(value.type), size))
-    return Located(path, replace(type_, bits=found.bits), value.base, steps, shift)
+    return replace(value, name=path, type=replace(type_, bits=found.bits), steps=steps, shift=shift)
 
 
 def _character(value: Located, path: str, number: int) -> Located:
@@ -224,4 +228,4 @@ def _character(value: Located, path: str, number: int) -> Located:
     if number >= 1 << 16:
         raise Unfit(f"{path} is too far away")
     steps = (*_moved(value, number), Load(_space(value.type), 1))
-    return Located(path, Integer(1, signed=False), value.base, steps)
+    return replace(value, name=path, type=Integer(1, signed=False), steps=steps)

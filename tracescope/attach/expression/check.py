@@ -36,7 +36,7 @@ from tracescope.attach.expression.typed import (
 )
 from tracescope.attach.expression.types import Array, Integer, Struct, Text
 
-__all__ = ("check_condition", "check_value")
+__all__ = ("check_condition", "check_number", "check_value")
 
 Tables: TypeAlias = Sequence[Sequence[Mapping[str, int]]]
 """Where a constant's name is looked up: the operands beside it first, then those further out."""
@@ -47,8 +47,13 @@ def check_condition(expression: Expression, scope: Scope) -> Typed:
     return _Checker(expression.text, scope).number(expression.root, ())
 
 
+def check_number(expression: Expression, scope: Scope) -> Typed:
+    """An expression to measure: a number, never a text; raises ExpressionError."""
+    return check_condition(expression, scope)
+
+
 def check_value(expression: Expression, scope: Scope) -> Typed:
-    """An expression to show, count by or measure: a number, an address, or a text operand; raises ExpressionError."""
+    """An expression to show or count by: a number, an address, or a text operand; raises ExpressionError."""
     return _Checker(expression.text, scope).value(expression.root)
 
 

@@ -14,9 +14,12 @@ _LISTED = 16
 
 
 def suggestion(word: str, known: Iterable[str], kind: str) -> str:
-    """The names near to `word`, else the first ones of all; `kind` says what they are, in the plural."""
+    """The names near to `word`, else the first ones of all; `kind` says what they are, in the plural.
+
+    Of `args.x` only `x` is compared.
+    """
     names = list(dict.fromkeys(name for name in known if name))
-    lower = {name.lower(): name for name in reversed(names)}
+    lower = {name.rpartition(".")[2].lower(): name for name in reversed(names)}
     near = difflib.get_close_matches(word.lower()[:64], lower, _NEAR)
     if near:
         return f"did you mean {' or '.join(printable(lower[name]) for name in near)}"

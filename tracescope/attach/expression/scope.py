@@ -37,9 +37,11 @@ class Scope:
         """An argument; raises Unfit with the near names."""
         if name in self.args:
             return self.args[name]
-        known = [*(f"{ARGUMENTS}.{word}" for word in self.args), *(self.builtins if name in self.builtins else ())]
-        wanted = name if name in self.builtins else f"{ARGUMENTS}.{name}"
-        raise Unfit(f"there is no argument {name}", suggestion(wanted, known, "arguments"))
+        if name in self.builtins:
+            raise Unfit(f"there is no argument {name}", f"did you mean {name}")
+        raise Unfit(
+            f"there is no argument {name}", suggestion(name, (f"{ARGUMENTS}.{word}" for word in self.args), "arguments")
+        )
 
     def unknown(self, word: str, tables: Sequence[Mapping[str, int]]) -> Unfit:
         """Why a bare word means nothing here."""

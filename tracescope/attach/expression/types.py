@@ -94,3 +94,10 @@ class Operand:
 
     type: Type
     c: str
+    offset: int = 0
+    """What is added to an address, in bytes. Use it for the context (`c` is `ctx`): to the verifier `ctx + 28` may be
+    passed on, but nothing may be loaded through it."""
+
+    def __post_init__(self) -> None:
+        if self.offset and isinstance(self.type, Integer | Pointer):
+            raise ValueError("a value has no offset")

@@ -6,9 +6,10 @@ I/O, but for the packaged tables.
 """
 
 from tracescope.attach.meaning.calls import meaning_of, result_meaning
-from tracescope.attach.meaning.copying import Condition, Wanted, copies_of, limited
+from tracescope.attach.meaning.copies import Copy, Phase
 from tracescope.attach.meaning.fields import field_meaning
-from tracescope.attach.meaning.kinds import Choice, Copy, Flat, Meaning, Phase
+from tracescope.attach.meaning.kinds import Choice, Flat, Meaning
+from tracescope.attach.meaning.wanted import Condition, Wanted, copies_of, limited
 from tracescope.attach.meaning.words import Told, Word, chosen, key, names_of, tell, words
 
 __all__ = (

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from tracescope.attach.meaning.kinds import Address, Choice, Meaning, Number, Phase, Result
+from tracescope.attach.meaning.copies import Phase
+from tracescope.attach.meaning.kinds import Address, Choice, Meaning, Number, Result
 from tracescope.attach.meaning.names import MACHINE, load_table, name_set
 from tracescope.attach.meaning.spec import Target, meaning_from
 
 __all__ = ("meaning_of", "result_meaning")
 
 _TABLE = "calls.toml"
-_SECTIONS = {Phase.ENTER: "enter", Phase.EXIT: "exit", Phase.FAILED: "exit"}
 _EXEC = frozenset({"execve", "execveat"})
 
 _SHORT = dict.fromkeys(("umode_t", "unsigned short", "u16", "__u16", "old_uid_t", "old_gid_t"), (16, False))
@@ -56,10 +56,12 @@ def meaning_of(
 ) -> Meaning | None:
     """The meaning of an argument of the system call `sys_enter_<call>`; None when it is a plain number.
 
-    `c_type` is the type in the event's format. The arguments of execve that are pointers are not known here. With
-    `Phase.EXIT` or `FAILED`: of the memory that the kernel has filled in, None when it fills in none.
+    `c_type` is the type in the event's format. The pointers of execve are addresses here: their text is read elsewhere.
+    With `Phase.EXIT` it is the meaning of the memory that the kernel has filled in, None when it fills in none; its
+    copy's phase tells whether it does so on success or on failure.
     """
-    return _meaning(call, argument, _bare(c_type), phase, machine)
+    at = Phase.ENTER if phase is Phase.ENTER else Phase.EXIT
+    return _meaning(call, argument, _bare(c_type), at, machine)
 
 
 def result_meaning(call: str, *, machine: str = MACHINE) -> Result:
@@ -77,7 +79,7 @@ def _meaning(call: str, argument: str, c_type: str, phase: Phase, machine: str) 
         return Address()
     bits, signed = _WIDTHS.get(c_type, (64, False)) if not c_type.startswith("enum ") else (32, False)
     target = Target(bits, signed, phase, machine)
-    row = load_table(_TABLE)[_SECTIONS[phase]].get(call, {}).get(argument)
+    row = load_table(_TABLE)[phase.value].get(call, {}).get(argument)
     if row is None:
         return None if phase is not Phase.ENTER else _by_type(call, argument, c_type, target, pointer=pointer)
     found = _from_row(call, row, target, pointer=pointer)

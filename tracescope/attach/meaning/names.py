@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -20,7 +20,8 @@ MACHINE = platform.machine()
 """The machine that this process runs on, as uname says it."""
 
 _FAMILIES = {"x86_64": "x86", "aarch64": "arm", "arm64": "arm", "riscv64": "", "loongarch64": ""}
-_AREAS = ("files", "memory", "network", "processes", "ioctls")
+# The files in the order in which they are read, each only when a set was in none before it.
+_AREAS = ("files", "processes", "network", "memory", "ioctls")
 _REST = {"hex": "{:#x}", "octal": "0{:o}", "decimal": "{}"}
 
 
@@ -69,47 +70,41 @@ def load_table(path: str) -> dict[str, Any]:
     return tomllib.loads((files(__package__) / "tables" / path).read_text(encoding="utf-8"))
 
 
-@cache
-def _tables() -> dict[str, Any]:
-    return {id_: table for area in _AREAS for id_, table in load_table(f"names/{area}.toml").items()}
+def _table(id_: str) -> dict[str, Any] | None:
+    areas = (load_table(f"names/{area}.toml") for area in _AREAS)
+    return next((area[id_] for area in areas if id_ in area), None)
 
 
 def set_ids() -> tuple[str, ...]:
     """The ids of all sets."""
-    return tuple(_tables())
+    return tuple(id_ for area in _AREAS for id_ in load_table(f"names/{area}.toml"))
 
 
 @lru_cache(maxsize=1024)
 def name_set(id_: str, machine: str = MACHINE) -> NameSet | None:
     """The set of that id; None when there is no such set, or when this machine's numbers are not known."""
-    family, table = family_of(machine), _tables().get(id_)
+    family = family_of(machine)
+    table = None if family is None else _table(id_)
     if family is None or table is None:
         return None
     if "like" in table:
-        return _swapped(id_, _tables()[table["like"]]["values"])
+        return _swapped(id_, (_table(table["like"]) or {}).get("values", {}))
     values: dict[str, int] = dict(table.get("values", {}))
     bits: dict[str, int] = dict(table.get("bits", {}))
     (values if values else bits).update(table.get(family, {}))
-    fields = list(_fields(table, machine))
-    numbers = {name: number for part, _ in fields for number, name in part.values.items()}
-    numbers |= {mask: part.mask for part, mask in fields if mask} | bits | values
+    fields = [(row, names) for row in table.get("fields", ()) if (names := name_set(row["values"], machine))]
+    numbers = {name: number for _, names in fields for name, number in names.numbers.items()}
+    numbers |= {row["name"]: row["mask"] for row, _ in fields if "name" in row} | bits | values
     zero = table.get("zero", "")
     return NameSet(
         id=id_,
         values=_first_names(values),
         bits=tuple((number, name) for name, number in bits.items()),
-        parts=tuple(part for part, _ in fields),
+        parts=tuple(Part(row["mask"], row.get("shift", 0), names.values) for row, names in fields),
         zero=zero or "0",
         rest=_REST[table.get("rest", "hex")],
         numbers=numbers | ({zero: 0} if zero else {}),
     )
-
-
-def _fields(table: Mapping[str, Any], machine: str) -> Iterator[tuple[Part, str]]:
-    for row in table.get("fields", ()):
-        names = name_set(row["values"], machine)
-        if names is not None:
-            yield Part(row["mask"], row.get("shift", 0), names.values), row.get("name", "")
 
 
 def _first_names(values: Mapping[str, int]) -> dict[int, str]:

@@ -82,7 +82,8 @@ def _ioctl(meaning: IoctlCommand, value: int) -> str:
     if name or meaning.names is None:
         return name or f"{number:#x}"
     direction, size = _DIRECTIONS[number >> 30], number >> 16 & 0x3FFF
-    return f"_IOC({direction}, {number >> 8 & 0xFF:#x}, {number & 0xFF:#x}, {size:#x})"
+    type_, nr = number >> 8 & 0xFF, number & 0xFF
+    return f"_IOC({direction}, {', '.join(f'{part:#x}' if part else '0' for part in (type_, nr, size))})"
 
 
 def _result(meaning: Result, value: int) -> int | str:

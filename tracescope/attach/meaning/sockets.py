@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv6Address
-from socket import AF_ALG, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK
+from ipaddress import IPv4Address
+from socket import AF_ALG, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_UNSPEC, AF_VSOCK, inet_ntop
 
 from tracescope.attach.meaning.kinds import SocketAddress
 from tracescope.attach.meaning.names import spell
@@ -26,7 +26,12 @@ def ip_text(data: bytes) -> str | None:
     """An IPv4 address of 4 bytes, an IPv6 address of 16; None for any other number of bytes."""
     if len(data) == _IP4:
         return str(IPv4Address(data))
-    return str(IPv6Address(data)) if len(data) == _IP6 else None
+    return _ip6(data) if len(data) == _IP6 else None
+
+
+def _ip6(data: bytes) -> str:
+    """As the kernel and everybody writes it: an IPv4 address inside stays one, `::ffff:127.0.0.1`."""
+    return inet_ntop(AF_INET6, data)
 
 
 def link_text(data: bytes) -> str:
@@ -59,7 +64,7 @@ def _inet(_: SocketAddress, data: bytes) -> Fields:
 
 def _inet6(_: SocketAddress, data: bytes) -> Fields:
     port, flow, address = struct.unpack_from("!2xHI16s", data)
-    found: Fields = {"address": str(IPv6Address(address)), "port": port}
+    found: Fields = {"address": _ip6(address), "port": port}
     if flow:
         found["flowinfo"] = flow
     # The first version of the structure (RFC 2133) ends before the scope.

@@ -18,16 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tracescope.attach.meaning.copies import Copy, Phase
 from tracescope.attach.meaning.kinds import (
     Bitmap,
-    Copy,
     Data,
     Meaning,
     Moment,
     Named,
     Number,
     Option,
-    Phase,
     Record,
     SignalSet,
     SocketAddress,

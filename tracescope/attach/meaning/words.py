@@ -12,9 +12,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
+from tracescope.attach.meaning.copies import Copy
 from tracescope.attach.meaning.kinds import (
     Choice,
-    Copy,
     Flat,
     IoctlCommand,
     Meaning,
@@ -92,9 +92,9 @@ def _is_short(meaning: Flat, copy: Copy | None, data: bytes, arguments: Mapping[
     return len(data) < copy.size(arguments, capped=one)
 
 
-def key(argument: str, meaning: Flat | None) -> str:
-    """The argument's name among an event's values: a time is told in nanoseconds and says so, `rqtp_ns`."""
-    return f"{argument}_ns" if isinstance(meaning, Moment) else argument
+def key(argument: str, meaning: Flat | None, word: Word) -> str:
+    """The name of an argument's word among an event's values: nanoseconds say so, `rqtp_ns`, an address does not."""
+    return f"{argument}_ns" if isinstance(meaning, Moment) and not isinstance(word, dict) else argument
 
 
 def names_of(meaning: Meaning | None) -> Mapping[str, int]:

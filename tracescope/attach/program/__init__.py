@@ -18,6 +18,7 @@ from tracescope.attach.program.stack import stack_text
 from tracescope.attach.program.stream import probe_text, scratch_text
 from tracescope.attach.program.summary import summary_probe_text, table_text
 from tracescope.attach.program.words import copy_text, load
+from tracescope.attach.shared import groups
 from tracescope.attach.summary import SummaryPlan
 from tracescope.attach.target import Shape
 
@@ -34,7 +35,7 @@ def program_text(plan: Plan) -> str:
         parts.append(program_exec.common_text(plan))
     if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
         parts.append(path_text(plan.objects))
-    parts.extend(_probe(plan, probe) for probe in plan.probes)
+    parts.extend(_probe(plan, same[0]) for same in groups(plan.probes).values())
     parts.extend(_helpers(plan))
     return "".join(parts)
 

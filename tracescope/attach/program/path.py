@@ -8,8 +8,8 @@ from tracescope.attach.offsets import ObjectOffsets
 
 __all__ = ("PATH_BYTES", "path_text")
 
-PATH_BYTES = 2048
-"""The most that `read_path()` appends."""
+PATH_BYTES = 2047
+"""The most that `read_path()` appends; also a mask that bounds it for the verifier."""
 _STEPS, _NAME = 32, 256
 
 

@@ -38,7 +38,7 @@ _PROBE = """
 int %(function)s(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; %(room)s} *record;
-    u32 probe = %(index)d;
+    u32 probe = %(which)s;
     struct count *count = counts.lookup(&probe);
 %(variables)s
     if (!count || %(unwanted)s)
@@ -139,8 +139,7 @@ _PATH = """\
         if (path && !(%(failed)s))
             read_path(&record->text[used], &record->raw[%(slot)d], path);
         length = record->raw[%(slot)d];
-        if (length <= %(size)d)
-            used += length;
+        used += length & %(size)d;
         if (!length && (path || %(failed)s))
             record->raw[%(slot)d] = -14;
     }
@@ -178,7 +177,7 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
     values = {
         "name": comment((probe.end or probe.target).format),
         "function": probe.function,
-        "index": probe.index,
+        "which": "bpf_get_attach_cookie(ctx)" if probe.shared else probe.index,
         "words": (size - HEADER.size) // 8,
         "room": f"char text[{probe.text_size}]; " if used else "",
         "unwanted": unwanted(probe),

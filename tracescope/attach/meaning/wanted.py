@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tracescope.attach.meaning.kinds import Choice, Copy, Meaning
+from tracescope.attach.meaning.copies import Copy
+from tracescope.attach.meaning.kinds import Choice, Meaning
 
 __all__ = ("Condition", "Wanted", "copies_of", "limited")
 
