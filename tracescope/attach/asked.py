@@ -16,7 +16,7 @@ from tracescope.attach.layout import Capture, CaptureKind, Code
 from tracescope.attach.scope_of import COMM
 from tracescope.attach.values import Hex, Value
 
-__all__ = ("NOTHING", "Asked", "condition", "shown")
+__all__ = ("NOTHING", "Asked", "before", "capture", "condition", "shown")
 
 _TEXT_BYTES = 1024
 _COMM = "    u64 ts_comm[2] = {};\n    bpf_get_current_comm(ts_comm, sizeof(ts_comm));\n"
@@ -33,27 +33,34 @@ class Asked:
 NOTHING = Asked()
 
 
-def condition(text: str, scope: Scope) -> Code | None:
-    """What must be true of an event; None without a text. Raises UsageError with the place."""
+def condition(text: str, scope: Scope, probe: int) -> Code | None:
+    """What must be true of an event of the probe with this number; None without a text.
+
+    Raises UsageError with the place.
+    """
     if not text.strip():
         return None
     typed = check_condition(parse(text), scope)
-    made = compile_condition(typed, "where")
-    return Plain(made.value, _before(typed) + made.statements, definitions=made.definitions)
+    made = compile_condition(typed, f"where_{probe}")
+    return Plain(made.value, before(typed) + made.statements, definitions=made.definitions)
 
 
-def shown(texts: Sequence[str], scope: Scope) -> tuple[Capture, ...]:
-    """The values of a list of expressions, each under its own text; raises UsageError with the place."""
+def shown(texts: Sequence[str], scope: Scope, probe: int) -> tuple[Capture, ...]:
+    """The values of a list of expressions at the probe with this number, each under its own text.
+
+    Raises UsageError with the place.
+    """
     captures: list[Capture] = []
     for expression in (one for text in texts for one in parse_list(text)):
         typed = check_value(expression, scope)
-        made = compile_value(typed, f"show_{len(captures)}")
-        captures.append(_capture(expression.title, typed, made))
+        made = compile_value(typed, f"show_{probe}_{len(captures)}")
+        captures.append(capture(expression.title, typed, made))
     return tuple(captures)
 
 
-def _capture(name: str, typed: Typed, made: CValue) -> Capture:
-    code = Plain(made.value, _before(typed) + made.statements, made.failed, made.definitions)
+def capture(name: str, typed: Typed, made: CValue) -> Capture:
+    """A value of the user's, to be read under a name."""
+    code = Plain(made.value, before(typed) + made.statements, made.failed, made.definitions)
     if isinstance(made.type, Text):
         size = _TEXT_BYTES if made.type.size is None else min(_TEXT_BYTES, made.type.size + 1)
         return Capture(name, CaptureKind.TEXT, code, size, user=made.type.space is Space.USER)
@@ -62,8 +69,8 @@ def _capture(name: str, typed: Typed, made: CValue) -> Capture:
     return Capture(name, CaptureKind.NUMBER, code, decode=lambda number: f"{number & (1 << 64) - 1:#x}")
 
 
-def _before(typed: Typed) -> str:
-    """What has to be read for a builtin."""
+def before(typed: Typed) -> str:
+    """The statements that a builtin needs, before those of the expression."""
     return _COMM if any(located.base == COMM for located in reads(typed)) else ""
 
 

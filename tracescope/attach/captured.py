@@ -56,9 +56,17 @@ def path_of(names: bytes) -> str:
     return "/" + "/".join(reversed(decode(names).split("\0")[:-1]))
 
 
+def _addresses(data: bytes) -> tuple[int, ...]:
+    """The words up to the first 0."""
+    words = struct.unpack(f"={len(data) // 8}Q", data[: len(data) // 8 * 8])
+    return words[: words.index(0)] if 0 in words else words
+
+
 _PLAIN: dict[CaptureKind, Callable[[int | bytes], Value]] = {
     CaptureKind.NUMBER: lambda number: number if isinstance(number, int) else None,
     CaptureKind.TEXT: lambda data: until_nul(data) if isinstance(data, bytes) else None,
     CaptureKind.BYTES: lambda data: {"raw": f"0x{data.hex()}"} if isinstance(data, bytes) else None,
     CaptureKind.PATH: lambda names: path_of(names) if isinstance(names, bytes) else None,
+    CaptureKind.KERNEL_STACK: lambda data: _addresses(data) if isinstance(data, bytes) else None,
+    CaptureKind.USER_STACK: lambda data: _addresses(data) if isinstance(data, bytes) else None,
 }

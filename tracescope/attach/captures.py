@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tracescope.attach.layout import Capture, CaptureKind
 from tracescope.attach.offsets import ObjectOffsets
 from tracescope.attach.program.path import PATH_BYTES
 from tracescope.attach.program.words import field_value
+from tracescope.attach.stacks import DEPTH
 from tracescope.attach.target import Shape, Target
 from tracescope.model import Field
 
-__all__ = ("Plain", "default_captures")
+__all__ = ("STACK_NAMES", "Plain", "default_captures", "stack_captures")
+
+STACK_NAMES = {kind: f"{kind}()" for kind in (CaptureKind.KERNEL_STACK, CaptureKind.USER_STACK)}
+"""What the stacks are called among the values that were read."""
 
 _STRING_BYTES = 1024
 _COMM_BYTES = 16
@@ -47,6 +51,11 @@ def default_captures(target: Target, objects: ObjectOffsets | None) -> tuple[Cap
         for capture in _of(field, field_value(target, field, kept=kept), objects)
     )
     return tuple(capture for capture, _ in zip(found, range(_MOST), strict=False))
+
+
+def stack_captures(kinds: Iterable[CaptureKind]) -> tuple[Capture, ...]:
+    """The stacks of these kinds, under names that no expression has."""
+    return tuple(Capture(STACK_NAMES[kind], kind, Plain("0"), 8 * DEPTH) for kind in dict.fromkeys(kinds))
 
 
 def _of(field: Field, value: str, objects: ObjectOffsets | None) -> Iterator[Capture]:

@@ -47,6 +47,9 @@ class Event:
     args: dict[str, Value]
     ret: int | None = None
     duration_ns: int | None = None
+    kstack: tuple[str, ...] | None = None
+    """The kernel's functions that led to it, the innermost first; `ustack` are the process's own."""
+    ustack: tuple[str, ...] | None = None
 
 
 def errno_name(ret: int) -> str | None:
@@ -71,6 +74,8 @@ def event_json(event: Event) -> dict[str, object]:
         "ret": event.ret,
         "errno": None if event.ret is None else errno_name(event.ret),
         "duration_ns": event.duration_ns,
+        "kstack": event.kstack,
+        "ustack": event.ustack,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

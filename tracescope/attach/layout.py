@@ -65,6 +65,10 @@ class CaptureKind(StrEnum):
     """So many bytes."""
     PATH = "path"
     """The names from a file up to the root, each with its NUL."""
+    KERNEL_STACK = "kstack"
+    """The addresses of the kernel's stack, the innermost first, 8 bytes each; `code` is not looked at."""
+    USER_STACK = "ustack"
+    """The same of the process's own stack."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,21 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from typing import TypeVar
 
 from tracescope.attach import kernel
 from tracescope.attach.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.btf_target import with_types
 from tracescope.attach.call_memory import call_captures
-from tracescope.attach.captures import default_captures
+from tracescope.attach.captures import default_captures, stack_captures
 from tracescope.attach.hang import many_kinds
-from tracescope.attach.layout import Capture, Code
+from tracescope.attach.layout import Capture, CaptureKind, Code
 from tracescope.attach.offsets import ObjectOffsets, Offsets
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.scope_of import scope_of
 from tracescope.attach.session import Session
-from tracescope.attach.target import Target, tracepoint
+from tracescope.attach.target import Target, as_call, tracepoint
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -30,23 +31,22 @@ OffsetsT = TypeVar("OffsetsT")
 
 _MANY = 32
 
-__all__ = ("check_kernel", "open_plan", "open_session", "read_formats")
+__all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_session", "read_formats")
 
 
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
-    asked: Asked = NOTHING, bare: bool = False, buffer: int = 100_000, governed: bool = False,
+    asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
+    governed: bool = False,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
     A governed one leaves events out when the reader cannot keep up, and says so.
     """
-    if not host.live:
-        raise Refused(
-            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
-        )
-    check_kernel()
-    return Session(open_plan(host, wanted, filters, asked=asked, bare=bare), buffer=buffer, governed=governed)
+    check_host(host)
+    return Session(
+        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed
+    )
 
 
 def open_plan(
@@ -56,19 +56,29 @@ def open_plan(
     *,
     asked: Asked = NOTHING,
     bare: bool = False,
+    stacks: Iterable[CaptureKind] = (),
+    types: Btf | None = None,
 ) -> Plan:
-    """The plan with what the host says about its structures and helper events; needs no rights beyond reading."""
-    types = _types(host)
+    """The plan with what the host says about its structures and helper events; needs no rights beyond reading.
+
+    `types` are the host's, where they were read already.
+    """
+    types = types or kernel_types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    with_stacks = stack_captures(stacks)
+    if with_stacks:
+        # The record of an execve waits for its arguments: it has no place for a stack.
+        targets = [as_call(target) for target in targets]
     objects = _known(ObjectOffsets.from_btf, types)
+    numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
         # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
         captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
-            return captures, None
-        scope = scope_of(target, types)
-        return (*captures, *shown(asked.show, scope)), condition(asked.where, scope)
+            return (*captures, *with_stacks), None
+        scope, number = scope_of(target, types), next(numbers)
+        return (*captures, *shown(asked.show, scope, number), *with_stacks), condition(asked.where, scope, number)
 
     return plan(
         targets,
@@ -81,7 +91,8 @@ def open_plan(
     )
 
 
-def _types(host: Host) -> Btf | None:
+def kernel_types(host: Host) -> Btf | None:
+    """The kernel's own types, where the host shows them."""
     try:
         return btf.read(host)
     except TraceScopeError:
@@ -106,6 +117,15 @@ def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
         except TraceScopeError:
             continue
     return found
+
+
+def check_host(host: Host) -> None:
+    """Raises Refused for a recorded host, and where BPF is not to be had."""
+    if not host.live:
+        raise Refused(
+            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
+        )
+    check_kernel()
 
 
 def check_kernel() -> None:

@@ -44,6 +44,9 @@ def scope_of(target: Target, btf: Btf | None) -> Scope:
         if found is not None and field.name != "__syscall_nr":
             args[field.name] = found
     builtins = dict(_BUILTINS)
+    if btf is None:
+        # The way to the parent is one of structures.
+        del builtins["ppid"]
     if target.end is not None:
         builtins |= {"ret": _result(target.end, btf), "duration_ns": Operand(Integer(8, signed=False), "duration")}
         args["ret"] = builtins["ret"]

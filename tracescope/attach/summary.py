@@ -23,7 +23,6 @@ __all__ = (
     "VALUE_UNREAD",
     "Key",
     "KeyKind",
-    "KeyType",
     "KeyValue",
     "Linear",
     "Measure",
@@ -69,14 +68,17 @@ class KeyKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyType:
-    """How the bytes of a key are read; `size` counts bytes: of a number, or the most of a text with its NUL."""
+class Key:
+    """A part of one probe's key: `code` gives a number or the address of a text, the other kinds need none."""
 
     kind: KeyKind
+    code: Code | None = None
     size: int = 8
-    signed: bool = False
+    """The most bytes of a text, with its NUL."""
     user: bool = False
-    """The address of a text is one of the traced process."""
+    """The text's address is one of the traced process."""
+    show: Callable[[int], Value] | None = None
+    """From the number to what is shown for it."""
 
     @property
     def room(self) -> int:
@@ -88,18 +90,6 @@ class KeyType:
                 return -(-self.size // 8) * 8
         # A name, or the stack's number and the process that it is in.
         return 16
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Where one probe has a part of the key: `code` gives a number or the address of a text, the others need none."""
-
-    type: KeyType
-    code: Code | None = None
-    length: Code | None = None
-    """How many bytes a text has that may have no NUL."""
-    show: Callable[[int], Value] | None = None
-    """From the number to what is shown for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +237,13 @@ def summary_plan(
     """Lay out the table of a summary; raises Refused."""
     slots, offset = [], _HEAD
     for number, name in enumerate(names):
-        types = [reading.keys[number].type for reading in readings]
-        for probe, type_ in zip(plan.probes, types, strict=True):
-            if type_.kind is not types[0].kind:
-                why = f"it is a {types[0].kind} of {plan.probes[0].name} and a {type_.kind} of {probe.name}"
+        keys = [reading.keys[number] for reading in readings]
+        kind, room = keys[0].kind, max(key.room for key in keys)
+        for probe, key in zip(plan.probes, keys, strict=True):
+            if key.kind is not kind:
+                why = f"it is a {kind} of {plan.probes[0].name} and a {key.kind} of {probe.name}"
                 raise Refused(f"{name} is no key of all probes", why, "attach them apart")
-        room = max(type_.room for type_ in types)
-        slots.append(Slot(name, types[0].kind, offset, room))
+        slots.append(Slot(name, kind, offset, room))
         offset += room
     if offset + 8 > _MAX_KEY:
         raise Refused(f"the keys take {offset} bytes", f"a program has room for {_MAX_KEY - 8}", "name fewer keys")

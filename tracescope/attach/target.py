@@ -23,6 +23,7 @@ __all__ = (
     "TracepointPlace",
     "UserPlace",
     "UserSite",
+    "as_call",
     "returns",
     "tracepoint",
     "word_fields",
@@ -138,6 +139,11 @@ def tracepoint(format_: EventFormat) -> Target:
     place = TracepointPlace(format_.name, format_.id)
     user = shape is not Shape.RECORD
     return Target(ProbeKind.TRACEPOINT, format_.probe, format_, shape, place, user=user)
+
+
+def as_call(target: Target) -> Target:
+    """An execve as any other system call, without the text that its arguments lead to."""
+    return replace(target, shape=Shape.SYSCALL) if target.shape is Shape.EXEC else target
 
 
 def returns(target: Target) -> bool:

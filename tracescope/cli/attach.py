@@ -15,14 +15,22 @@ from typing import TYPE_CHECKING
 
 from tracescope.attach.targets import MANY
 from tracescope.catalog.patterns import full_name
+from tracescope.cli.count import add_counting, count, counted_of
 from tracescope.cli.output import note, print_json, print_text
 from tracescope.cli.session import Sink, add_filters, add_limits, trace, traced_command
-from tracescope.errors import Refused
+from tracescope.errors import Refused, UsageError
 from tracescope.host import open_host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracescope.attach.asked import Asked
     from tracescope.attach.events import Event
+    from tracescope.attach.keys import Counted
+    from tracescope.attach.launch import Launched
+    from tracescope.attach.plan import Filters
     from tracescope.attach.session import Session
+    from tracescope.attach.target import Target
     from tracescope.host import Host
     from tracescope.recording import Recorder
 
@@ -48,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help=f"attach more than {MANY} probes without asking")
     parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
     add_filters(parser)
+    add_counting(parser)
     add_limits(parser)
     parser.add_argument("--json", action="store_true", help="one event a line, as an object")
     parser.add_argument("--save", metavar="FILE", help="record the events, for tracescope replay")
@@ -65,8 +74,10 @@ def run(args: argparse.Namespace) -> int:
     host = open_host(args.host)
     targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
     _guard(len(targets), agreed=args.yes)
-    asked = Asked(args.where, tuple(args.show))
+    asked, counted = Asked(args.where, tuple(args.show)), counted_of(args)
     with traced_command(host, args) as (filters, child):
+        if counted is not None:
+            return _count(host, targets, counted, filters, asked, child, args)
         if args.print_program:
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
@@ -76,11 +87,30 @@ def run(args: argparse.Namespace) -> int:
         return trace(session, child, args, _Printer(host, session, args))
 
 
-def _guard(count: int, *, agreed: bool) -> None:
+def _count(
+    host: Host, targets: Sequence[Target], counted: Counted, filters: Filters, asked: Asked, child: Launched | None,
+    args: argparse.Namespace,
+) -> int:  # fmt: skip
+    """Count in the kernel instead."""
+    from tracescope.attach.program import summary_text
+    from tracescope.attach.summary_session import open_summary, open_summary_plan
+
+    if args.save or args.show:
+        raise UsageError("--save and --show are about single events", "here the kernel counts", "leave them out")
+    if args.print_program:
+        sys.stdout.write(summary_text(open_summary_plan(host, targets, counted, filters, asked=asked)))
+        return 0
+    session = open_summary(host, targets, counted, filters, asked=asked)
+    for text in (*host.notes, *session.plan.plan.notes):
+        note(text)
+    return count(session, child, args)
+
+
+def _guard(number: int, *, agreed: bool) -> None:
     """Ask before very many probes are attached: a glob is written in a second. Raises Refused."""
-    if agreed or count <= MANY:
+    if agreed or number <= MANY:
         return
-    what = f"this attaches {count:,} probes"
+    what = f"this attaches {number:,} probes"
     if not sys.stdin.isatty():
         raise Refused(what, "each of them costs the traced programs time", "--yes if that is meant")
     sys.stderr.write(f"{what}: go on? [y/N] ")

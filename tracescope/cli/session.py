@@ -23,14 +23,24 @@ if TYPE_CHECKING:
     from tracescope.attach.session import RingSession
     from tracescope.host import Host
 
-__all__ = ("Sink", "add_filters", "add_limits", "number", "trace", "traced_command")
+__all__ = (
+    "START_TIMEOUT",
+    "Sink",
+    "add_filters",
+    "add_limits",
+    "more_files",
+    "number",
+    "terminable",
+    "trace",
+    "traced_command",
+)
 
 EventT = TypeVar("EventT")
 
 _PAUSE = 0.05
 _AT_ONCE = 2000
 _MANY = 20_000
-_START_TIMEOUT = 60.0
+START_TIMEOUT = 60.0
 
 
 class Sink(ABC, Generic[EventT]):
@@ -100,11 +110,11 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
 def trace(session: RingSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
     """Run the session until its limit, the end of the command, or an interrupt; the exit status."""
     printed, status = 0, 0
-    with _terminable():
+    with terminable():
         try:
-            _more_files()
+            more_files()
             with session:
-                session.wait_running(_START_TIMEOUT)
+                session.wait_running(START_TIMEOUT)
                 sink.ready()
                 if child:
                     child.release()
@@ -150,7 +160,7 @@ def _records(
             background.adjust(counts.waiting)
 
 
-def _more_files() -> None:
+def more_files() -> None:
     """Two descriptors a probe: as many as this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
@@ -182,7 +192,7 @@ class _Background:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """SIGTERM ends the session like Ctrl-C."""
 
     def interrupt(*_: object) -> None:

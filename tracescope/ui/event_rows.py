@@ -12,7 +12,7 @@ from tracescope.ui.event_filter import EventFilter, parse_event_filter
 from tracescope.ui.event_line import SortKey, sort_key
 from tracescope.ui.feed import Feed
 
-__all__ = ("Order", "Search", "Selection")
+__all__ = ("Order", "Search", "Selection", "takes")
 
 _LOOK = 64
 """So many records between two looks at the clock."""

@@ -43,7 +43,8 @@ def program_text(plan: Plan) -> str:
 def summary_text(summary: SummaryPlan) -> str:
     """The whole program of a summary as C."""
     plan = summary.plan
-    parts = [table_text(summary), counts_text(len(plan.probes)), filter_text(plan.filters), parent_text(plan.offsets)]
+    parts = [table_text(summary), counts_text(len(plan.probes)), filter_text(plan.filters)]
+    parts += [parent_text(plan.offsets), HELPERS]
     if summary.stacked:
         parts.append(stack_text(summary.stacks, len(plan.probes)))
     parts.extend(summary_probe_text(summary, probe) for probe in plan.probes)

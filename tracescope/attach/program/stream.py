@@ -144,11 +144,22 @@ _PATH = """\
             record->raw[%(slot)d] = -14;
     }
 """
+_STACK = """\
+    {
+        long length = bpf_get_stack(ctx, &record->text[used], %(size)d, %(which)s);
+
+        record->raw[%(slot)d] = length;
+        if (length > 0 && length <= %(size)d)
+            used += length;
+    }
+"""
 _TEMPLATES = {
     CaptureKind.NUMBER: _VALUE,
     CaptureKind.TEXT: _TEXT,
     CaptureKind.BYTES: _BYTES,
     CaptureKind.PATH: _PATH,
+    CaptureKind.KERNEL_STACK: _STACK,
+    CaptureKind.USER_STACK: _STACK,
 }
 
 
@@ -220,5 +231,6 @@ def _capture(probe: PlannedProbe, number: int) -> str:
         "size": capture.size,
         "space": "user" if capture.user else "kernel",
         "length": length.value if length else capture.size,
+        "which": "BPF_F_USER_STACK" if capture.kind is CaptureKind.USER_STACK else "0",
     }
     return _TEMPLATES[capture.kind] % values

@@ -6,13 +6,14 @@ interrupt. Only the smallest and the largest value may be missed, where a progra
 
 from __future__ import annotations
 
-from textwrap import indent
+from textwrap import dedent, indent
 
-from tracescope.attach.layout import PlannedProbe
+from tracescope.attach.layout import Code, PlannedProbe
 from tracescope.attach.program.ends import (
     begin_text,
     comment,
     condition_text,
+    definitions_text,
     done_text,
     end_variables,
     leave,
@@ -88,11 +89,8 @@ _NUMBER = """\
 _TEXT = """\
     {
 %(statements)s        u64 address = %(value)s;
-        u32 length = %(length)s;
 
-        if (length > %(size)d)
-            length = %(size)d;
-        if (%(failed)s || bpf_probe_read_%(space)s_str(key.part_%(number)d, length, (void *)address) < 0)
+        if (%(failed)s || bpf_probe_read_%(space)s_str(key.part_%(number)d, %(size)d, (void *)address) < 0)
             key.unread |= %(bit)dU;
     }
 """
@@ -176,6 +174,7 @@ def summary_probe_text(plan: SummaryPlan, probe: PlannedProbe) -> str:
     if reading.value:
         parts += _value(plan, reading.value)
         variables += f"    {_type(plan)} measured = 0;\n"
+    codes = [*(key.code for key in reading.keys), reading.value.code if reading.value else None]
     values = {
         "name": comment((probe.end or probe.target).format),
         "function": probe.function,
@@ -188,22 +187,19 @@ def summary_probe_text(plan: SummaryPlan, probe: PlannedProbe) -> str:
         "add": _ADD if reading.value else "",
         "done": done_text(probe),
     }
-    return begin_text(probe) + _PROBE % values
+    definitions = "".join(code.definitions for code in codes if code)
+    return definitions_text(probe) + definitions + begin_text(probe) + _PROBE % values
 
 
 def _part(number: int, key: Key) -> str:
     values: dict[str, object] = {"number": number, "bit": 1 << number}
     if key.code:
-        statements = key.code.statements + (key.length.statements if key.length else "")
-        values |= {
-            "statements": indent(statements, "        "),
-            "value": key.code.value,
-            "failed": key.code.failed,
-            "size": key.type.size,
-            "space": "user" if key.type.user else "kernel",
-            "length": key.length.value if key.length else key.type.size,
-        }
-    return _TEMPLATES[key.type.kind] % values
+        values |= _code(key.code) | {"size": key.size, "space": "user" if key.user else "kernel"}
+    return _TEMPLATES[key.kind] % values
+
+
+def _code(code: Code) -> dict[str, object]:
+    return {"statements": indent(dedent(code.statements), "        "), "value": code.value, "failed": code.failed}
 
 
 def _type(plan: SummaryPlan) -> str:
@@ -211,13 +207,7 @@ def _type(plan: SummaryPlan) -> str:
 
 
 def _value(plan: SummaryPlan, value: Measure) -> str:
-    code = value.code
-    text = _VALUE % {
-        "statements": indent(code.statements, "        "),
-        "value": code.value,
-        "failed": code.failed,
-        "bit": 1 << VALUE_UNREAD,
-    }
+    text = _VALUE % {**_code(value.code), "bit": 1 << VALUE_UNREAD}
     if plan.scale is None:
         return text
     bucket = _linear(plan.scale, signed=plan.signed) if isinstance(plan.scale, Linear) else _power(signed=plan.signed)
