@@ -123,7 +123,8 @@ def test_stacks_name_the_functions_of_the_program_and_of_the_kernel(stacked):
     rows, _ = attach(WRITE, "--stack", "both", "--where", "args.fd == 99", command=[stacked])
     assert sum(row["count"] for row in rows) == 50
     user = [frame.partition("+")[0] for frame in rows[0]["keys"]["ustack"]]
-    assert user[user.index("innermost") :][:3] == ["innermost", "middle", "main"]
+    # The C library's write() has no frame of its own: the kernel misses who called it, and finds the rest.
+    assert user[user.index("middle") :][:2] == ["middle", "main"]
     kernel = [frame.partition("+")[0] for frame in rows[0]["keys"]["kstack"]]
     assert any("syscall" in frame for frame in kernel)
 

@@ -71,13 +71,12 @@ def _operand(
 ) -> Operand | None:
     """One argument, or None for what no expression can hold."""
     space = Space.USER if target.user else Space.KERNEL
-    address = f"((u64){KEPT} + {field.offset - 8})" if kept else f"((u64)ctx + {field.offset})"
     if field.location:
         base = field.offset + field.size if field.location == "__rel_loc" else 0
-        where = f"((u64)ctx + {base} + (*(u32 *)((char *)ctx + {field.offset}) & 0xffff))"
+        where = f"(ts_address(ctx) + {base} + (*(u32 *)((char *)ctx + {field.offset}) & 0xffff))"
         return Operand(Text(Space.KERNEL), where) if _is_text(field) else None
     if field.array is not None:
-        return Operand(Text(Space.KERNEL, field.size), address) if _is_text(field) else None
+        return _own_text(field, kept=kept) if _is_text(field) else None
     if field.size not in (1, 2, 4, 8):
         return None
     value = field_value(target, field, kept=kept)
@@ -89,6 +88,13 @@ def _operand(
         return Operand(_pointer(field, space, btf), value)
     size, signed = argument_type(field) if target.shape in _CALLS and field.size == 8 else (field.size, field.signed)
     return Operand(Integer(size, signed, _names(target, field, table)), value)
+
+
+def _own_text(field: Field, *, kept: bool) -> Operand:
+    """Characters in the record itself: where they lie, they may be compared without being copied."""
+    offset = field.offset - 8 if kept else field.offset
+    align = min(8, offset & -offset) or 8
+    return Operand(Text(Space.OWN, field.size, align), KEPT if kept else "ctx", offset)
 
 
 def _is_text(field: Field) -> bool:
