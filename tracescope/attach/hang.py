@@ -122,10 +122,12 @@ def _hang_user(target: Target, place: UserPlace, program: int, *, returns: bool)
     """All sites or none."""
     with ExitStack() as undo:
         found = []
-        for site in place.sites:
+        # Sites that keep their arguments in different places are told apart by their number.
+        apart = len({site.operands for site in place.sites}) > 1
+        for number, site in enumerate(place.sites):
             descriptor = perf_probe.attach_uprobe(
                 program, place.path, site.offset, returns=returns, ref_ctr_offset=site.semaphore, pid=place.pid,
-                probe=target.probe,
+                cookie=number if apart else None, probe=target.probe,
             )  # fmt: skip
             undo.callback(os.close, descriptor)
             found.append(descriptor)

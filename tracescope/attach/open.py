@@ -58,10 +58,11 @@ def open_plan(
     bare: bool = False,
     stacks: Iterable[CaptureKind] = (),
     types: Btf | None = None,
+    share: bool = True,
 ) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading.
 
-    `types` are the host's, where they were read already.
+    `types` are the host's, where they were read already; with `share` one program may serve many probes.
     """
     types = types or kernel_types(host)
     targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
@@ -87,7 +88,7 @@ def open_plan(
         helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
-        many=many_kinds(targets) if host.live else (),
+        many=many_kinds(targets) if host.live and share else (),
     )
 
 

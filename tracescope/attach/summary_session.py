@@ -97,6 +97,6 @@ def open_summary_plan(
     types = kernel_types(host)
     # Nothing is read of an execve's arguments but what is counted by.
     targets = [as_call(tracepoint(one) if isinstance(one, EventFormat) else one) for one in wanted]
-    plan = open_plan(host, targets, filters, asked=Asked(asked.where), bare=True, types=types)
+    plan = open_plan(host, targets, filters, asked=Asked(asked.where), bare=True, types=types, share=False)
     readings = [counted.reading(scope_of(probe.target, types), probe.index) for probe in plan.probes]
     return summary_plan(plan, counted.names, readings, counted.scale, entries=counted.entries)

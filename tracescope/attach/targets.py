@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracescope.attach.sample_target import sample_target
 from tracescope.attach.target import Target, tracepoint
+from tracescope.attach.user_target import usdt_probes, user_functions
 from tracescope.errors import Missing, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import Answer, EventFormat, ProbeKind
@@ -32,7 +33,7 @@ _ENTRIES = {
     ProbeKind.URETPROBE: ProbeKind.UPROBE,
 }
 _SAMPLED = (ProbeKind.SOFTWARE, ProbeKind.HARDWARE, ProbeKind.CACHE, ProbeKind.PROFILE, ProbeKind.INTERVAL)
-_KINDS = (ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT, *_ENTRIES, *_ENTRIES.values(), *_SAMPLED)
+_KINDS = (ProbeKind.TRACEPOINT, ProbeKind.RAWTRACEPOINT, *_ENTRIES, *_ENTRIES.values(), ProbeKind.USDT, *_SAMPLED)
 _ENDS = {entry: end for end, entry in _ENTRIES.items()}
 _ENTER, _EXIT = "sys_enter_", "sys_exit_"
 
@@ -75,6 +76,10 @@ class Finder:
                 return self._raw_tracepoints(ProbeKind(kind), rest)
             case ProbeKind.KPROBE | ProbeKind.KRETPROBE | ProbeKind.FENTRY | ProbeKind.FEXIT:
                 return self._functions(ProbeKind(kind), rest)
+            case ProbeKind.UPROBE | ProbeKind.URETPROBE:
+                return user_functions(ProbeKind(kind), rest, self._pid)
+            case ProbeKind.USDT:
+                return usdt_probes(rest, self._pid)
             case ProbeKind.SOFTWARE | ProbeKind.HARDWARE | ProbeKind.CACHE | ProbeKind.PROFILE | ProbeKind.INTERVAL:
                 return (sample_target(ProbeKind(kind), rest),)
         raise _no_kind(name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tracescope.attach import registers
-from tracescope.attach.target import Shape, Target
+from tracescope.attach.target import Shape, Target, UserPlace, UserSite
+from tracescope.attach.usdt_operand import operand_text
 from tracescope.model import Field
 
 __all__ = ("KEPT", "copy_text", "field_value", "load", "result_value", "word_value")
@@ -52,7 +53,7 @@ def result_value(target: Target) -> str:
 def copy_text(target: Target, size: int, destination: str = "record->raw") -> str:
     """Statements that copy the `size` bytes that the probe carries; of a tracepoint's record never past its end."""
     if target.shape is Shape.OPERANDS:
-        return ""
+        return _operands(target, destination)
     if target.shape not in _RECORDS:
         words = range(-(-size // _WORD))
         return "\n".join(f"    {destination}[{word}] = {word_value(target, word)};" for word in words)
@@ -64,3 +65,23 @@ def copy_text(target: Target, size: int, destination: str = "record->raw") -> st
             lines.append(f"    *({type_} *)((char *){destination} + {at}) = *({type_} *)((char *)ctx + {at + _WORD});")
             at += width
     return "\n".join(lines)
+
+
+def _operands(target: Target, destination: str) -> str:
+    """The arguments of a USDT probe: each site may keep them elsewhere, and its number is the cookie."""
+    assert isinstance(target.place, UserPlace)
+    count, sites = len(target.format.fields), target.place.sites
+    if not count:
+        return ""
+    if len({site.operands[:count] for site in sites}) == 1:
+        return _site(sites[0], count, destination)
+    cases = "".join(
+        f"    case {number}:\n{_site(site, count, destination)}\n        break;\n" for number, site in enumerate(sites)
+    )
+    return f"    switch (bpf_get_attach_cookie(ctx)) {{\n{cases}    }}"
+
+
+def _site(site: UserSite, count: int, destination: str) -> str:
+    return "\n".join(
+        f"    {operand_text(operand, f'{destination}[{word}]')}" for word, operand in enumerate(site.operands[:count])
+    )
