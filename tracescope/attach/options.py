@@ -34,7 +34,12 @@ class AttachOptions:
     hist: str = ""
     """Sort this value into buckets."""
     stack: str = ""
-    """Count the events by their stack: `kernel` or `user`."""
+    """Count the events by their stack: `kernel`, `user` or `both`."""
+
+    @property
+    def counts(self) -> bool:
+        """True when the kernel sums events up instead of handing them over."""
+        return bool(self.count_by or self.hist or self.stack)
 
 
 class OptionError(UsageError):

@@ -56,6 +56,8 @@ class Filters:
     tid: tuple[int, ...] = ()
     namespace: tuple[Namespace, ...] = ()
     """Containers: the processes of a pid namespace."""
+    but_not: tuple[int, ...] = ()
+    """Processes that are left out: the tracer itself, whose output would be traced and shown, and traced again."""
 
     def __bool__(self) -> bool:
         return any((self.pid, self.tree, self.uid, self.comm, self.cgroup, self.tid, self.namespace))

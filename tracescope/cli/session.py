@@ -99,7 +99,16 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
     try:
         tree = (child.pid,) if child else tuple(args.tree)
         yield (
-            Filters(tuple(args.pid), tree, tuple(args.uid), tuple(args.comm), cgroups, tuple(args.tid), containers),
+            Filters(
+                tuple(args.pid),
+                tree,
+                tuple(args.uid),
+                tuple(args.comm),
+                cgroups,
+                tuple(args.tid),
+                containers,
+                () if args.pid or args.tree or child else (os.getpid(),),
+            ),
             child,
         )
     finally:

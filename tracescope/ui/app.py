@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -13,7 +15,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.worker import get_current_worker
 
-from tracescope.errors import Refused, TraceScopeError
+from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.model import SourceReport
 from tracescope.ui import keys, messages
@@ -215,11 +217,8 @@ def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions)
     from tracescope.attach.asked import Asked
     from tracescope.attach.open import open_session
 
-    for name in ("count_by", "hist", "stack"):
-        if getattr(options, name):
-            fix = f"tracescope attach --{name.replace('_', '-')} counts in the kernel"
-            raise Refused(f"{name} cannot be asked for on the screen", "it shows single events", fix)
-    return open_session(host, targets, options.filters, asked=Asked(options.where, options.show), governed=True)
+    filters = replace(options.filters, but_not=(os.getpid(),))
+    return open_session(host, targets, filters, asked=Asked(options.where, options.show), governed=True)
 
 
 def _open_monitor(host: Host) -> MonitorSession:

@@ -16,6 +16,7 @@ from tracescope.host import Host
 from tracescope.ui import messages
 from tracescope.ui.attachable import targets_of
 from tracescope.ui.costs import Costs
+from tracescope.ui.count import count_in_kernel
 from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import amount
 from tracescope.ui.screens.confirm import ConfirmScreen
@@ -91,6 +92,11 @@ class Attaching(App[int], inherit_bindings=False):
     def _open_session(self, catalog: Catalog, probes: Sequence[str], options: AttachOptions) -> None:
         try:
             found = targets_of(self._host, catalog, probes, options)
+            if options.counts:
+                counting = count_in_kernel(self._host, found.targets, options)
+                counting.start()
+                self.post_message(messages.CountingOpened(probes, counting, found.refused))
+                return
             session = self._open(self._host, found.targets, options)
         except TraceScopeError as error:
             self.post_message(messages.SessionFailed(probes, error))
@@ -109,6 +115,18 @@ class Attaching(App[int], inherit_bindings=False):
             self.action_live()
         self._session_opened()
         self._tick()
+
+    @on(messages.CountingOpened)
+    def _show_counting(self, event: messages.CountingOpened) -> None:
+        from tracescope.ui.screens.counting import CountingScreen
+        from tracescope.ui.screens.options import OptionsScreen
+
+        self._opening.difference_update(event.probes)
+        for name, error in event.refused[:3]:
+            self.notify(f"{name}: {error}", severity="error", markup=False)
+        if isinstance(self.screen, OptionsScreen):
+            self.screen.dismiss()
+        self.push_screen(CountingScreen(event.session))
 
     @on(messages.SessionFailed)
     def _session_failed(self, event: messages.SessionFailed) -> None:

@@ -13,6 +13,7 @@ from tracescope.model import SourceReport, SourceState
 if TYPE_CHECKING:
     from tracescope.attach.options import AttachOptions
     from tracescope.attach.session import Session
+    from tracescope.attach.summary_session import SummarySession
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
     from tracescope.catalog.topics import Choice
@@ -24,6 +25,7 @@ __all__ = (
     "AttachWanted",
     "CatalogReady",
     "ChoicesReady",
+    "CountingOpened",
     "DetachWanted",
     "DetailReady",
     "DiffReady",
@@ -151,6 +153,15 @@ class SessionOpened(Message):
     session: Session
     refused: Sequence[tuple[str, TraceScopeError]] = ()
     """Probes that were wanted with it and cannot be attached."""
+
+
+@dataclass
+class CountingOpened(Message):
+    """A session that counts in the kernel is starting."""
+
+    probes: Sequence[str]
+    session: SummarySession
+    refused: Sequence[tuple[str, TraceScopeError]] = ()
 
 
 @dataclass

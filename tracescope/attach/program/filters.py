@@ -77,6 +77,9 @@ def _conditions(filters: Filters) -> str:
     lines = []
     if filters.pid:
         lines += ["u32 pid = bpf_get_current_pid_tgid() >> 32;", _none_of("pid", filters.pid)]
+    if filters.but_not:
+        either = " || ".join(f"self == {int(number)}U" for number in filters.but_not)
+        lines += ["u32 self = bpf_get_current_pid_tgid() >> 32;", f"if ({either})", "    return 0;"]
     if filters.tid:
         lines += ["u32 thread = bpf_get_current_pid_tgid();", _none_of("thread", filters.tid)]
     if filters.namespace:

@@ -37,8 +37,8 @@ _HINTS = {
 _MODES = {
     "every event": ("", ""),
     "count": ("count_by", "by which keys: comm, args.fd"),
-    "histogram": ("hist", "of which value: duration, args.count"),
-    "stacks": ("stack", "kernel or user"),
+    "histogram": ("hist", "of which value: duration_ns, args.count"),
+    "stacks": ("stack", "kernel, user or both"),
 }
 _MORE = ("where", "show")
 

@@ -1,0 +1,37 @@
+"""From the options of the dialog to a session that counts in the kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tracescope.errors import UsageError
+from tracescope.host import Host
+
+if TYPE_CHECKING:
+    from tracescope.attach.options import AttachOptions
+    from tracescope.attach.summary_session import SummarySession
+    from tracescope.attach.target import Target
+
+__all__ = ("count_in_kernel",)
+
+
+def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOptions) -> SummarySession:
+    """A session that is ready to start; raises TraceScopeError. Reads the host: belongs into a thread."""
+    from tracescope.attach.asked import Asked
+    from tracescope.attach.expression.parse import parse
+    from tracescope.attach.keys import Counted, parse_keys
+    from tracescope.attach.summary import KeyKind, Pow2
+    from tracescope.attach.summary_session import open_summary
+
+    kernel, user = KeyKind.KERNEL_STACK, KeyKind.USER_STACK
+    kinds = {"": (), "kernel": (kernel,), "user": (user,), "both": (kernel, user)}
+    if options.stack not in kinds:
+        raise UsageError(f"{options.stack!r} is no stack", "it is kernel, user or both", "kernel")
+    keys = parse_keys(options.count_by, kinds[options.stack])
+    counted = Counted(keys, parse(options.hist), Pow2()) if options.hist else Counted(keys)
+    return open_summary(
+        host, targets, counted, replace(options.filters, but_not=(os.getpid(),)), asked=Asked(options.where)
+    )
