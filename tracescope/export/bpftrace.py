@@ -184,8 +184,10 @@ class _Script:
 
     def _counting(self, words: Words, scope: Scope) -> list[str]:
         keys = ["probe"] if len(self._tracer.targets) > 1 else []
-        for key in parse_keys(self._tracer.count_by):
-            keys.append(key.value if isinstance(key, KeyKind) else words.expression(check_value(key, scope)))
+        keys += [
+            key.value if isinstance(key, KeyKind) else words.expression(check_value(key, scope))
+            for key in parse_keys(self._tracer.count_by)
+        ]
         table = f"@[{', '.join(keys)}]" if keys else "@"
         if not self._tracer.hist:
             return [f"{table} = count();"]
