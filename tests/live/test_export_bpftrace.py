@@ -48,10 +48,6 @@ def test_bpftrace_takes_the_script(words: list[str], capsys: pytest.CaptureFixtu
     help_text = subprocess.run(["bpftrace", "--help"], capture_output=True, text=True, timeout=60)
     dry = "--dry-run" if "--dry-run" in help_text.stdout + help_text.stderr else "-d"
     ran = subprocess.run(["bpftrace", dry, str(file)], capture_output=True, text=True, timeout=120)
-    # The dry run prints the tree and the program: what is wrong has a place in the file.
-    assert not re.search(rf"{file}:\d+:.*ERROR|^{file.name}:\d+", ran.stdout + ran.stderr, re.MULTILINE), ran.stderr[
-        -2000:
-    ]
     assert ran.returncode == 0, ran.stderr[-2000:]
 
 
@@ -88,7 +84,9 @@ def test_it_counts_as_many_events_as_the_own_session(capsys: pytest.CaptureFixtu
         "--count-by", "comm", "--comm", "opens_null",
     )  # fmt: skip
     out = run_script(text, tmp_path, f"{program} -I -S {work}")
-    assert re.findall(r"^@\[opens_null\]: (\d+)$", out, re.MULTILINE) == [str(OPENS)]
+    events, _, _ = run_traced([str(program), "-I", "-S", str(work)], "syscalls:sys_enter_openat")
+    own = [event for event in events if event.args.get("filename") == "/dev/null"]
+    assert re.findall(r"^@\[opens_null\]: (\d+)$", out, re.MULTILINE) == [str(len(own))] == [str(OPENS)]
 
 
 def test_files_are_written_once(capsys: pytest.CaptureFixture[str], tmp_path: Path):

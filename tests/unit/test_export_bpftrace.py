@@ -109,6 +109,7 @@ def test_filters_are_any_of_one_and_all_of_several():
 def test_a_tree_is_followed_from_fork_to_exit():
     text = made(READ, filters=Filters(tree=(42,)))
     assert "@tree[42] = 1;" in text
+    assert text.count("BEGIN") == 1
     assert "@tree[args.child_pid] = 1;" in text
     assert "delete(@tree, tid);" in text
     assert "/(@tree[pid])/" in text

@@ -74,23 +74,23 @@ class _Script:
         if any(target.shape is Shape.EXEC for target in self._tracer.targets):
             yield from (f"// {note}" for note in _EXEC_NOTES)
         yield ""
-        if not self._counts:
-            yield from ("BEGIN", "{")
-            yield r'  printf("TIME PID TID PPID COMM PROBE VALUES\n");'
-            yield from ("}", "")
-        yield from self._follow()
+        yield from self._begin()
         for target in self._tracer.targets:
             yield from self._target(target)
         yield from self._leave()
 
-    def _follow(self) -> Iterator[str]:
+    def _begin(self) -> Iterator[str]:
+        """The one BEGIN that a program may have, and what follows a tree."""
         tree = self._tracer.filters.tree
-        if not tree:
-            return
-        yield "// The processes that are followed; a child that runs already when this begins is not among them."
-        yield from ("BEGIN", "{", *(f"  @tree[{int(pid)}] = 1;" for pid in tree), "}", "")
-        child = f"{self._words(self._tracer.targets[0]).dot}child_pid"
-        yield from ("tracepoint:sched:sched_process_fork", "/@tree[pid]/", "{", f"  @tree[{child}] = 1;", "}", "")
+        heads = [] if self._counts else [r'printf("TIME PID TID PPID COMM PROBE VALUES\n");']
+        if tree:
+            heads.append("// The processes that are followed; a child that runs by now is not among them.")
+            heads += [f"@tree[{int(pid)}] = 1;" for pid in tree]
+        if heads:
+            yield from self._action("BEGIN", [], heads)
+        if tree:
+            child = f"{self._words(self._tracer.targets[0]).dot}child_pid"
+            yield from self._action("tracepoint:sched:sched_process_fork", ["@tree[pid]"], [f"@tree[{child}] = 1;"])
 
     def _leave(self) -> Iterator[str]:
         if self._tracer.filters.tree:
