@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_it_counts_as_many_events_as_the_own_session(capsys: pytest.CaptureFixtu
     events, _, _ = run_traced([str(program), "-I", "-S", str(work)], "syscalls:sys_enter_openat")
     own = [event for event in events if event.args.get("filename") == "/dev/null"]
     assert re.findall(r"^@\[opens_null\]: (\d+)$", out, re.MULTILINE) == [str(len(own))] == [str(OPENS)]
+
+
+def test_a_child_of_a_followed_process_is_followed(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    file = tmp_path / "made.bt"
+    where = 'args.filename == "/dev/null"'
+    file.write_text(exported(capsys, f"{CALLS}enter_openat", "--tree", str(os.getpid()), "--where", where))
+    command = ["bpftrace", "-B", "none", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tracer:
+        assert tracer.stdout is not None
+        # The title is printed by BEGIN, when every probe is attached.
+        while not tracer.stdout.readline().startswith("TIME"):
+            assert tracer.poll() is None
+        subprocess.run(["/bin/sh", "-c", f'{sys.executable} -I -S -c "{WORK}"; :'], check=True)
+        tracer.send_signal(signal.SIGINT)
+        printed = [line for line in tracer.stdout if "filename=/dev/null" in line]
+    assert len(printed) == OPENS
 
 
 def test_files_are_written_once(capsys: pytest.CaptureFixture[str], tmp_path: Path):

@@ -101,6 +101,21 @@ def test_a_pair_keeps_what_the_end_needs_and_forgets_it():
     assert "delete(@start[tid])" in made(replace(READ, end=READ_EXIT), version=(0, 21))
 
 
+def test_an_argument_named_as_a_map_of_ours_has_its_own():
+    target = call("sys_enter_read", ("start", "unsigned long"), ("count", "size_t"))
+    text = made(replace(target, end=READ_EXIT))
+    assert "@start_[tid] = args.start;" in text
+    assert "clear(@start_);" in text
+
+
+def test_a_text_of_no_fixed_size_is_refused_before_0_12():
+    field = Field("filename", "char", 8, 4, signed=False, array="", location="__data_loc")
+    target = tracepoint(EventFormat("sched", "sched_process_exec", 9, (field,)))
+    assert "str(args->filename)" in made(target, version=(0, 12))
+    with pytest.raises(Refused, match=r"0\.12"):
+        made(target, version=(0, 11))
+
+
 def test_filters_are_any_of_one_and_all_of_several():
     text = made(READ, filters=Filters(pid=(1, 2), uid=(0,), comm=("sh",)), where="args.fd == 3")
     assert '/(pid == 1 || pid == 2) && (uid == 0) && (comm == "sh") && ((uint32)args.fd == 3)/' in text

@@ -62,6 +62,8 @@ class _Script:
             raise Refused("bpftrace before 0.11 is not written for", "its language was another", "--target 0.11")
         self._tracer = tracer
         self._version = version
+        self._maps: dict[str, None] = dict.fromkeys(("tree",)) if tracer.filters.tree else {}
+        """What would be printed at the end if it were not cleared."""
         self._counts = bool(tracer.count_by or tracer.hist)
         if self._counts and tracer.show:
             raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
@@ -121,11 +123,12 @@ class _Script:
             return
         kept = self._kept(target, scope)
         enter = self._words(target)
-        body = [f"@{field.name}[tid] = {_stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
+        body = [f"@{enter.kept(field)}[tid] = {_stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
         yield "// Entry and return are one event: what is known at entry waits under the thread's id."
         yield from self._action(target.probe, conditions, body)
         words = self._words(target, at_end=True)
-        gone = [self._delete(name) for name in (*(field.name for field in kept), "start")]
+        gone = [self._delete(name) for name in (*(enter.kept(field) for field in kept), "start")]
+        self._maps |= dict.fromkeys((*(enter.kept(field) for field in kept), "start"))
         test = self._tests([], words, scope)
         inner = self._body(words, scope)
         if test:

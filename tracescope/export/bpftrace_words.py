@@ -69,15 +69,21 @@ class Words:
         """The parent's process id."""
         return "ppid" if self.version >= (0, 25) else "((struct task_struct *)curtask)->real_parent->tgid"
 
+    def kept(self, field: Field) -> str:
+        """The map that holds an argument until the return; not one of those that every script may have."""
+        return f"{field.name}_" if field.name in ("start", "tree") else field.name
+
     def field(self, field: Field) -> str:
         """An argument's value as this probe has it; raises Refused where bpftrace does not give it."""
         shape, name = self.target.shape, field.name
         if self.at_end:
-            return f"@{name}[tid]"
+            return f"@{self.kept(field)}[tid]"
         if shape is Shape.SAMPLE:
             raise Refused(f"bpftrace does not know {name} of {self.target.probe}", "it gives a sample no arguments")
         if not (name.isidentifier() and name.isascii()):
             raise Refused(f"bpftrace cannot name an argument of {self.target.probe}", "it is no identifier")
+        if field.location and self.version < (0, 12):
+            raise Refused(f"bpftrace cannot read {name} here", "it knows texts of no fixed size from 0.12 on")
         if shape is Shape.RESULT or (shape is Shape.WORDS and name == "ret" and str(self.target.kind) == "fexit"):
             return "retval"
         if shape is Shape.REGISTERS or str(self.target.kind) == "rawtracepoint":
