@@ -96,15 +96,9 @@ class _Script:
 
     def _leave(self) -> Iterator[str]:
         if self._tracer.filters.tree:
-            yield from (
-                "tracepoint:sched:sched_process_exit",
-                "/@tree[tid]/",
-                "{",
-                f"  {self._delete('tree')}",
-                "}",
-                "",
-            )
-            yield from ("END", "{", "  clear(@tree);", "}")
+            yield from self._action("tracepoint:sched:sched_process_exit", ["@tree[tid]"], [self._delete("tree")])
+        if self._maps:
+            yield from self._action("END", [], [f"clear(@{name});" for name in self._maps])
 
     def _words(self, target: Target, *, at_end: bool = False) -> Words:
         return Words(self._version, target, at_end)
