@@ -116,6 +116,14 @@ def test_a_text_of_no_fixed_size_is_refused_before_0_12():
         made(target, version=(0, 11))
 
 
+def test_what_a_function_returns_has_its_width_and_sign():
+    format_ = words_format("", "vfs_read", word_fields([("ret", "int", 4, True)]))
+    target = replace(RAW, kind=ProbeKind.KRETPROBE, probe="kretprobe:vfs_read", format=format_, shape=Shape.RESULT)
+    text = made(target, where="ret < 0")
+    assert "/((int32)retval < 0)/" in text
+    assert "ret=%d" in text
+
+
 def test_filters_are_any_of_one_and_all_of_several():
     text = made(READ, filters=Filters(pid=(1, 2), uid=(0,), comm=("sh",)), where="args.fd == 3")
     assert '/(pid == 1 || pid == 2) && (uid == 0) && (comm == "sh") && ((uint32)args.fd == 3)/' in text

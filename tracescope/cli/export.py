@@ -88,7 +88,9 @@ def _files(host: Host, tracer: Tracer, args: argparse.Namespace) -> dict[str, st
         raise UsageError("--target and --one-line are about bpftrace", f"this is {args.form}", "leave them out")
     try:
         module = import_module(f"tracescope.export.{args.form}")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != f"tracescope.export.{args.form}":
+            raise
         raise Refused(f"this TraceScope cannot write for {args.form}", "", "--as bpftrace") from None
     files: dict[str, str] = module.project(tracer)
     return files

@@ -84,7 +84,9 @@ class Words:
             raise Refused(f"bpftrace cannot name an argument of {self.target.probe}", "it is no identifier")
         if field.location and self.version < (0, 12):
             raise Refused(f"bpftrace cannot read {name} here", "it knows texts of no fixed size from 0.12 on")
-        if shape is Shape.RESULT or (shape is Shape.WORDS and name == "ret" and str(self.target.kind) == "fexit"):
+        if shape is Shape.RESULT:
+            return _returned(field)
+        if shape is Shape.WORDS and name == "ret" and str(self.target.kind) == "fexit":
             return "retval"
         if shape is Shape.REGISTERS or str(self.target.kind) == "rawtracepoint":
             return self._word(field)
@@ -105,6 +107,8 @@ class Words:
     def result(self) -> str:
         """What the call or function returned."""
         end = self.target.end if self.at_end and self.target.end else self.target
+        if end.shape is Shape.RESULT:
+            return _returned(next(field for field in end.format.fields if field.name == "ret"))
         return f"{self.dot}ret" if end.shape is Shape.SYSCALL else "retval"
 
     def expression(self, node: Typed) -> str:
@@ -187,3 +191,10 @@ class Words:
         name = root.removeprefix("args.")
         field = next(field for field in self.target.format.fields if field.name == name)
         return self.at_end or (field.array is not None and not field.location)
+
+
+def _returned(field: Field) -> str:
+    """The register of a kretprobe is unsigned and whole to bpftrace, whatever the function returns."""
+    if field.type.endswith("*") or field.size not in (1, 2, 4, 8):
+        return "retval"
+    return f"({'' if field.signed else 'u'}int{8 * field.size})retval"
