@@ -27,6 +27,7 @@ COMMANDS = {
     "choose": ("choose", "say which probe to take for a purpose, best first, and why"),
     "attach": ("attach", "attach probes and print their events"),
     "exec": ("exec", "show every exec, every failed one, and how each process ended"),
+    "export": ("export", "write the probes as a program for bpftrace, BCC or libbpf"),
     "replay": ("replay", "show what a session recorded: its events, its processes, as CSV or for Perfetto"),
     "snapshot": ("snapshot", "write what this host shows to one zip, to be read on any machine"),
     "diff": ("diff", "say what differs between two hosts: probes, fields, prototypes, verdicts"),

@@ -1,0 +1,1 @@
+"""Chosen probes written down as programs for other tracers."""

@@ -1,0 +1,296 @@
+"""A tracer as a bpftrace program, for versions 0.11 to 0.27: a commented script or one line of shell. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from tracescope.attach.call_memory import call_of
+from tracescope.attach.expression.check import check_condition, check_value
+from tracescope.attach.expression.parse import parse, parse_list
+from tracescope.attach.expression.scope import Scope
+from tracescope.attach.expression.typed import Read, Typed, reads, sign_of
+from tracescope.attach.expression.types import Pointer, Text
+from tracescope.attach.keys import parse_keys
+from tracescope.attach.meaning import copies_of, meaning_of
+from tracescope.attach.plan import Filters
+from tracescope.attach.scope_of import scope_of
+from tracescope.attach.summary import KeyKind
+from tracescope.attach.target import Shape, Target
+from tracescope.attach.values import argument_type
+from tracescope.errors import Refused, UsageError
+from tracescope.export.bpftrace_words import Version, Words, quoted
+from tracescope.export.tracer import Tracer
+from tracescope.model import Field, ProbeKind
+
+__all__ = ("NEWEST", "one_liner", "script")
+
+NEWEST: Version = (0, 27)
+_OLDEST: Version = (0, 11)
+_PROBE = re.compile(r"[\w:.@+/-]+", re.ASCII)
+_NUMBERS = {(1, True): "%d", (2, True): "%d", (4, True): "%d", (8, True): "%lld"}
+_NUMBERS |= {(size, False): "%llu" if size == 8 else "%u" for size in (1, 2, 4, 8)}
+_EXEC_NOTES = (
+    "What this cannot show, and `tracescope exec` does: arguments behind the 16th, or behind an empty one;",
+    "arguments whose page was not in memory at entry; starts of 32-bit programs; how the process ended.",
+    "Entry and return are two lines with one TID: an exec out of a thread takes over the process's TID.",
+)
+_JOIN = (
+    "join() prints at once and gives no value: `@argv[tid] = join(...)` is the classic mistake, refused by the",
+    "kernel's verifier. So print at entry, and find the result on the later line with this TID.",
+)
+
+
+def script(tracer: Tracer, version: Version = NEWEST) -> str:
+    """The program with comments; raises Refused for what this version of bpftrace cannot do, UsageError."""
+    return "\n".join(_Script(tracer, version).lines()) + "\n"
+
+
+def one_liner(tracer: Tracer, version: Version = NEWEST) -> str:
+    """The same as one line for a shell; raises like `script`."""
+    lines = (line.strip() for line in _Script(tracer, version).lines())
+    program = " ".join(line for line in lines if line and not line.startswith(("//", "#!")))
+    return f"bpftrace -e {shlex.quote(program)}\n"
+
+
+class _Script:
+    """One program being written."""
+
+    def __init__(self, tracer: Tracer, version: Version) -> None:
+        if version < _OLDEST:
+            raise Refused("bpftrace before 0.11 is not written for", "its language was another", "--target 0.11")
+        self._tracer = tracer
+        self._version = version
+        self._maps: dict[str, None] = dict.fromkeys(("tree",)) if tracer.filters.tree else {}
+        """What would be printed at the end if it were not cleared."""
+        self._counts = bool(tracer.count_by or tracer.hist)
+        if self._counts and tracer.show:
+            raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
+
+    def lines(self) -> Iterator[str]:
+        """The whole program."""
+        major, minor = self._version
+        yield "#!/usr/bin/env bpftrace"
+        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}."
+        if any(target.shape is Shape.EXEC for target in self._tracer.targets):
+            yield from (f"// {note}" for note in _EXEC_NOTES)
+        yield ""
+        yield from self._begin()
+        for target in self._tracer.targets:
+            yield from self._target(target)
+        yield from self._leave()
+
+    def _begin(self) -> Iterator[str]:
+        """The one BEGIN that a program may have, and what follows a tree."""
+        tree = self._tracer.filters.tree
+        heads = [] if self._counts else [r'printf("TIME PID TID PPID COMM PROBE VALUES\n");']
+        if tree:
+            heads.append("// The processes that are followed; a child that runs by now is not among them.")
+            heads += [f"@tree[{int(pid)}] = 1;" for pid in tree]
+        if heads:
+            yield from self._action("BEGIN", [], heads)
+        if tree:
+            child = f"{self._words(self._tracer.targets[0]).dot}child_pid"
+            yield from self._action("tracepoint:sched:sched_process_fork", ["@tree[pid]"], [f"@tree[{child}] = 1;"])
+
+    def _leave(self) -> Iterator[str]:
+        if self._tracer.filters.tree:
+            yield from self._action("tracepoint:sched:sched_process_exit", ["@tree[tid]"], [self._delete("tree")])
+        if self._maps:
+            yield from self._action("END", [], [f"clear(@{name});" for name in self._maps])
+
+    def _words(self, target: Target, *, at_end: bool = False) -> Words:
+        return Words(self._version, target, at_end)
+
+    def _delete(self, name: str) -> str:
+        return f"delete(@{name}, tid);" if self._version >= (0, 22) else f"delete(@{name}[tid]);"
+
+    # One probe
+
+    def _target(self, target: Target) -> Iterator[str]:
+        scope = scope_of(target, self._tracer.btf)
+        conditions = _filtered(self._tracer.filters)
+        if target.end is None:
+            words = self._words(target)
+            yield from self._action(target.probe, self._tests(conditions, words, scope), self._body(words, scope))
+            return
+        kept = self._kept(target, scope)
+        enter = self._words(target)
+        body = [f"@{enter.kept(field)}[tid] = {_stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
+        yield "// Entry and return are one event: what is known at entry waits under the thread's id."
+        yield from self._action(target.probe, conditions, body)
+        words = self._words(target, at_end=True)
+        gone = [self._delete(name) for name in (*(enter.kept(field) for field in kept), "start")]
+        self._maps |= dict.fromkeys((*(enter.kept(field) for field in kept), "start"))
+        test = self._tests([], words, scope)
+        inner = self._body(words, scope)
+        if test:
+            inner = [f"if ({' && '.join(test)}) {{", *(f"  {line}" for line in inner), "}"]
+        yield from self._action(target.end.probe, ["@start[tid]"], [*inner, *gone])
+
+    def _action(self, probe: str, tests: list[str], body: list[str]) -> Iterator[str]:
+        yield self._probe(probe)
+        if tests:
+            yield f"/{' && '.join(tests)}/"
+        yield from ("{", *(f"  {line}" for line in body), "}", "")
+
+    def _probe(self, probe: str) -> str:
+        kind, _, rest = probe.partition(":")
+        if not _PROBE.fullmatch(probe):
+            raise Refused(f"{probe!r} cannot be written for bpftrace", "its name holds other characters than names do")
+        if kind in (ProbeKind.CACHE, ProbeKind.PMU):
+            raise Refused(f"{probe} cannot be written for bpftrace", "it has no such kind of probe")
+        if kind == ProbeKind.RAWTRACEPOINT and self._version < (0, 19):
+            raise Refused(f"{probe} cannot be written for this bpftrace", "raw tracepoints work from 0.19 on")
+        if kind in (ProbeKind.FENTRY, ProbeKind.FEXIT):
+            module, _, function = rest.partition(":")
+            if self._version < (0, 17) and module != "vmlinux":
+                raise Refused(f"{probe} cannot be written for this bpftrace", "it knows modules from 0.17 on")
+            kind = kind if self._version >= (0, 20) else {"fentry": "kfunc", "fexit": "kretfunc"}[kind]
+            return f"{kind}:{rest if self._version >= (0, 17) else function}"
+        return probe
+
+    def _tests(self, conditions: list[str], words: Words, scope: Scope) -> list[str]:
+        if not self._tracer.where.strip():
+            return conditions
+        return [*conditions, words.expression(check_condition(parse(self._tracer.where), scope))]
+
+    def _asked(self, scope: Scope) -> Iterator[Typed]:
+        """Every expression of the user's, checked."""
+        tracer = self._tracer
+        if tracer.where.strip():
+            yield check_condition(parse(tracer.where), scope)
+        yield from (check_value(one, scope) for text in tracer.show for one in parse_list(text))
+        if tracer.hist:
+            yield check_condition(parse(tracer.hist), scope)
+        keys = parse_keys(tracer.count_by)
+        yield from (check_value(key, scope) for key in keys if not isinstance(key, KeyKind))
+
+    def _kept(self, target: Target, scope: Scope) -> list[Field]:
+        """The arguments that the end of a pair needs: all to print them, else those that are asked for."""
+        fields = _fields(target)
+        if not self._counts:
+            return [field for field in fields if _format(target, field)]
+        names = {located.name for typed in self._asked(scope) for located in reads(typed)}
+        used = {found[1] for name in names if (found := re.match(r"args\.(\w+)", name))}
+        return [field for field in fields if field.name in used]
+
+    def _body(self, words: Words, scope: Scope) -> list[str]:
+        return self._counting(words, scope) if self._counts else self._printing(words, scope)
+
+    def _counting(self, words: Words, scope: Scope) -> list[str]:
+        keys = ["probe"] if len(self._tracer.targets) > 1 else []
+        keys += [
+            key.value if isinstance(key, KeyKind) else words.expression(check_value(key, scope))
+            for key in parse_keys(self._tracer.count_by)
+        ]
+        table = f"@[{', '.join(keys)}]" if keys else "@"
+        if not self._tracer.hist:
+            return [f"{table} = count();"]
+        return [f"{table} = hist({words.expression(check_condition(parse(self._tracer.hist), scope))});"]
+
+    def _printing(self, words: Words, scope: Scope) -> list[str]:
+        target = words.target
+        formats, values, comments = [], [], []
+        for field in _fields(target):
+            form = _format(target, field)
+            if not form:
+                comments.append(f"// {field.name} is left out: bpftrace has no form for its type.")
+                continue
+            formats.append(f"{field.name}={form}")
+            values.append(words.field(field) if words.at_end else _stored(words, field))
+        if words.at_end:
+            formats += ["ret=%lld", "duration_ns=%llu"]
+            values += [words.result(), "nsecs - @start[tid]"]
+        for number, text in enumerate(one for given in self._tracer.show for one in parse_list(given)):
+            typed = check_value(text, scope)
+            formats.append(f"show{number}={_form_of(typed)}")
+            values.append(words.expression(typed))
+            # The text itself is the user's: checked by now, it holds no line break.
+            comments.append(f"// show{number} is {' '.join(text.title.split())}")
+        return [*comments, *self._print(words, formats, values)]
+
+    def _print(self, words: Words, formats: list[str], values: list[str]) -> list[str]:
+        joins = words.target.shape is Shape.EXEC
+        end = "argv=" if joins else r"\n"
+        when, time_values, before = _time(self._version)
+        head = f"{when}%d %d %d %s %s"
+        given = [*time_values, "pid", "tid", words.ppid, "comm", "probe", *values]
+        line = f'printf("{" ".join([head, *formats])}{" " if joins else ""}{end}", {", ".join(given)});'
+        lines = [*before, line]
+        if joins:
+            lines += [*(f"// {note}" for note in _JOIN), f"join({words.dot}argv);"]
+        return lines
+
+
+def _time(version: Version) -> tuple[str, list[str], list[str]]:
+    """The form of the time, its values, and what is to be said before."""
+    if version < (0, 12):
+        return "", [], ['time("%H:%M:%S ");']
+    # Microseconds came with 0.14.
+    return "%s ", [f'strftime("%H:%M:%S{".%f" if version >= (0, 14) else ""}", nsecs)'], []
+
+
+def _filtered(filters: Filters) -> list[str]:
+    if filters.cgroup:
+        raise Refused("bpftrace cannot follow a control group", "it does not know those below it", "--pid or --tree")
+    if filters.namespace:
+        raise Refused("bpftrace cannot follow a container", "it has no way from a task to its pid namespace")
+    tests = [[f"{name} == {int(value)}" for value in getattr(filters, name)] for name in ("pid", "tid", "uid")]
+    tests.append([f"comm == {quoted(name.encode('utf-8', 'surrogateescape'))}" for name in filters.comm])
+    if filters.tree:
+        tests.append(["@tree[pid]"])
+    return [f"({' || '.join(test)})" for test in tests if test]
+
+
+def _fields(target: Target) -> list[Field]:
+    """The arguments that are printed; those of execve beside the list that join() prints."""
+    if target.shape is Shape.SAMPLE:
+        return []
+    hidden = ("__syscall_nr", "argv", "envp") if target.shape is Shape.EXEC else ("__syscall_nr",)
+    return [field for field in target.format.fields if field.name not in hidden]
+
+
+def _stored(words: Words, field: Field) -> str:
+    """An argument's value as it is printed, or kept for the return: a text by its bytes."""
+    value = words.field(field)
+    if field.array is not None and not field.location and not _is_char(field):
+        return f"ntop({value})"
+    return (
+        f"str({value})" if _format(words.target, field) == "%s" and (field.location or field.array is None) else value
+    )
+
+
+def _format(target: Target, field: Field) -> str:
+    """How printf shows an argument; empty for what it cannot."""
+    if field.location or field.array is not None:
+        address = "addr" in field.name and field.array in ("4", "16") and not field.location
+        return "%s" if _is_char(field) or (address and field.size == int(field.array or 0)) else ""
+    if field.type.endswith("*"):
+        return "%s" if _leads_to_text(target, field) else "%p"
+    is_call = target.shape in (Shape.SYSCALL, Shape.EXEC) and field.size == 8
+    return _NUMBERS.get(argument_type(field) if is_call else (field.size, field.signed), "")
+
+
+def _is_char(field: Field) -> bool:
+    return re.sub(r"\bconst\b", "", field.type).strip() == "char"
+
+
+def _leads_to_text(target: Target, field: Field) -> bool:
+    if field.type.replace("const", "").split() != ["char", "*"]:
+        return False
+    if target.shape is Shape.EXEC:
+        return field.name == "filename"
+    # A `char *` of a system call is a buffer as often as a text: its meaning says which.
+    call = call_of(target)
+    wanted = copies_of(meaning_of(call, field.name, field.type)) if call else ()
+    return any(one.copy.text for one in wanted) if call else True
+
+
+def _form_of(typed: Typed) -> str:
+    if isinstance(typed, Read) and isinstance(typed.located.type, Text):
+        return "%s"
+    if isinstance(typed, Read) and isinstance(typed.located.type, Pointer):
+        return "%p"
+    return "%lld" if sign_of(typed) else "%llu"
