@@ -30,6 +30,7 @@ from tracescope.attach.expression.parse import DEEPEST, parse
 from tracescope.attach.expression.python_value import holds
 from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.types import Operand, Pointer, Space, Text
+from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.sources import btf
 from tracescope.sources.btf import Btf
 
@@ -72,9 +73,8 @@ def running(text: str, event_name: str = EVENT) -> Iterator[Mapping[str, int]]:
     with BccBackend().load(text) as loaded, ExitStack() as stack:
         assert not loaded.refused, "\n".join(f"{error}\n{error.log[-3000:]}" for error in loaded.refused.values())
         for program in loaded.programs.values():
-            event = kernel.open_tracepoint(format_of(event_name).id)
+            event = attach_tracepoint(format_of(event_name), program)
             stack.callback(os.close, event)
-            kernel.enable_tracepoint(event, program)
         yield loaded.maps
 
 
