@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracescope.attach.events import Event
+from tracescope.attach.decode.events import Event
 from tracescope.attach.launch import launch
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import NO_FILTERS, Filters

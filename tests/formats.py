@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracescope.attach.offsets import Offsets
+from tracescope.attach.record.offsets import Offsets
 from tracescope.model import EventFormat
 from tracescope.sources.tracefs import parse_format
 

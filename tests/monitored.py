@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tracescope.attach.backend import BccBackend, Compiled, Loaded, load
 from tracescope.attach.launch import launch
-from tracescope.attach.monitor import MonitorSession, plan_monitor
+from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
 from tracescope.attach.plan import Filters
 from tracescope.attach.session import Counts
 from tracescope.host import LiveHost

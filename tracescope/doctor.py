@@ -120,10 +120,10 @@ def _rights() -> Check:
 
 
 def _bpf() -> Check:
-    from tracescope.attach import kernel
+    from tracescope.attach.kernel import bpf
 
     try:
-        os.close(kernel.map_create(kernel.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
+        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
     except OSError as error:
         return Check(
             "bpf",

@@ -10,7 +10,7 @@ import sys
 import pytest
 from attached import EXEC, EXEC_EXIT, attached, decoded, format_of, run_python, run_traced
 
-from tracescope.attach.events import event_json, event_words
+from tracescope.attach.decode.events import event_json, event_words
 from tracescope.attach.plan import HELPER_EVENTS, Filters, plan
 from tracescope.attach.session import Session
 

@@ -7,7 +7,7 @@ from attached import HOST
 from tracescope.attach.backend import BccBackend
 from tracescope.attach.open import open_plan
 from tracescope.attach.program import program_text
-from tracescope.attach.targets import find_targets
+from tracescope.attach.targets.find import find_targets
 from tracescope.sources.tracefs import read_available_events
 
 AT_ONCE = 32

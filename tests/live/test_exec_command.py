@@ -17,7 +17,7 @@ import pytest
 from attached import loaded_programs, programs_of
 from monitored import TRUE, build, watch, watch_python
 
-from tracescope.attach.cgroups import find_cgroup
+from tracescope.attach.ask.cgroups import find_cgroup
 from tracescope.host import LiveHost
 from tracescope.processes import ExecEvent, ExitEvent, ForkEvent, ProcessTable
 from tracescope.recording import open_recording

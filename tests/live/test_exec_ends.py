@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from monitored import HOST, TRUE, CompiledOnce, Seen, build, monitor, taken, watch, watch_python
 
-from tracescope.attach.monitor import MonitorSession, plan_monitor
+from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
 from tracescope.attach.plan import Filters
 from tracescope.processes import ExecEvent, ExitEvent, ForkEvent
 

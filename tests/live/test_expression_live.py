@@ -20,7 +20,6 @@ import pytest
 from attached import HOST, format_of
 from expressions import PARTS, WIDTHS, Grammar
 
-from tracescope.attach import kernel
 from tracescope.attach.backend import BccBackend
 from tracescope.attach.expression.c_helpers import HELPERS
 from tracescope.attach.expression.c_text import compile_condition, compile_value, copy_text
@@ -30,7 +29,8 @@ from tracescope.attach.expression.parse import DEEPEST, parse
 from tracescope.attach.expression.python_value import holds
 from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.types import Operand, Pointer, Space, Text
-from tracescope.attach.perf_event import attach_tracepoint
+from tracescope.attach.kernel import bpf
+from tracescope.attach.kernel.perf_event import attach_tracepoint
 from tracescope.sources import btf
 from tracescope.sources.btf import Btf
 
@@ -86,7 +86,7 @@ def call(*arguments: int) -> None:
 
 
 def word(maps: Mapping[str, int], name: str, index: int) -> int:
-    return int.from_bytes(kernel.map_lookup(maps[name], struct.pack("=I", index), 8), sys.byteorder)
+    return int.from_bytes(bpf.map_lookup(maps[name], struct.pack("=I", index), 8), sys.byteorder)
 
 
 def call_scope(table: Btf) -> Scope:
@@ -209,7 +209,7 @@ def test_the_deepest_the_longest_and_the_widest_load(table: Btf, require):
 
 
 def texts_of(maps: Mapping[str, int], index: int) -> bytes:
-    return kernel.map_lookup(maps["texts"], struct.pack("=I", index), 64).partition(b"\0")[0]
+    return bpf.map_lookup(maps["texts"], struct.pack("=I", index), 64).partition(b"\0")[0]
 
 
 COPY = """

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from attached import HOST, attached, decoded
 
-from tracescope.attach.events import Event
+from tracescope.attach.decode.events import Event
 from tracescope.attach.plan import Filters
 
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -12,7 +12,7 @@ from attached import HOST, decoded
 from tracescope.attach.launch import launch
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
-from tracescope.attach.targets import find_targets
+from tracescope.attach.targets.find import find_targets
 from tracescope.errors import Missing, Refused
 
 TIMES = 1000

@@ -10,14 +10,14 @@ from itertools import count
 
 from textual.pilot import Pilot
 
+from tracescope.attach.ask.options import AttachOptions
 from tracescope.attach.cost import NO_COST, Cost
-from tracescope.attach.events import Event
+from tracescope.attach.decode.events import Event
 from tracescope.attach.governor import Governor
-from tracescope.attach.layout import HEADER, PlannedProbe
-from tracescope.attach.options import AttachOptions
 from tracescope.attach.plan import plan
+from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.session import Counts, ProbeCount, SessionState
-from tracescope.attach.target import Target
+from tracescope.attach.targets.target import Target
 from tracescope.catalog.read import read_all
 from tracescope.catalog.store import Catalog
 from tracescope.errors import AttachError, Missing, Refused, TraceScopeError

@@ -439,7 +439,7 @@ async def test_a_monitor_that_fails_says_what_why_and_the_log():
 
 
 async def test_a_snapshot_is_refused():
-    from tracescope.attach.monitor import open_monitor
+    from tracescope.attach.monitor.monitor import open_monitor
 
     app, _ = make_app(MemoryHost(live=False), open_monitor=open_monitor)
     app._read = lambda *_: None

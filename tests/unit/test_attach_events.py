@@ -14,12 +14,12 @@ from formats import DATA_LOC, EXEC_FORMATS, EXECVEAT, KINDS, OFFSETS, OPENAT, OP
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracescope.attach.decode import Decoder
-from tracescope.attach.events import Clock, Event, errno_name, event_json, event_words
-from tracescope.attach.layout import HEADER
+from tracescope.attach.decode.decode import Decoder
+from tracescope.attach.decode.events import Clock, Event, errno_name, event_json, event_words
 from tracescope.attach.meaning import meaning_of, names_of
 from tracescope.attach.plan import plan
-from tracescope.attach.program_exec import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.record.layout import HEADER
 
 HEAD = {"time_ns": 1000, "cpu": 1, "pid": 10, "tid": 11, "ppid": 9, "flags": 0, "comm": b"name"}
 CLOCK = Clock(1_700_000_000_000_000_000)

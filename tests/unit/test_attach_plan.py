@@ -7,10 +7,10 @@ import ctypes
 import pytest
 from formats import DATA_LOC, EXEC_FORMATS, EXECVEAT, HELPERS, OFFSETS, OPENAT_EXIT, REL_LOC, SWITCH, event_format
 
-from tracescope.attach import program_exec
-from tracescope.attach.layout import HEADER
 from tracescope.attach.plan import Filters, plan
-from tracescope.attach.target import Shape
+from tracescope.attach.program import exec_calls
+from tracescope.attach.record.layout import HEADER
+from tracescope.attach.targets.target import Shape
 from tracescope.errors import Refused
 
 
@@ -45,9 +45,9 @@ class ExecRecord(ctypes.Structure):
 
 def test_the_structures_are_laid_out_as_c_lays_them_out():
     assert HEADER.size == ctypes.sizeof(Header)
-    assert program_exec.TEXT.size == ctypes.sizeof(Text)
-    assert ExecRecord.text.offset == program_exec.TEXT_OFFSET
-    assert ctypes.sizeof(ExecRecord) == program_exec.RECORD_BYTES
+    assert exec_calls.TEXT.size == ctypes.sizeof(Text)
+    assert ExecRecord.text.offset == exec_calls.TEXT_OFFSET
+    assert ctypes.sizeof(ExecRecord) == exec_calls.RECORD_BYTES
 
 
 def test_a_field_lies_behind_the_header_as_far_as_it_did_behind_the_hidden_pointer():

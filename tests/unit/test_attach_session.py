@@ -10,9 +10,9 @@ from formats import OPENAT
 
 from tracescope.attach import bcc
 from tracescope.attach.backend import BccBackend, Loaded, with_maps
+from tracescope.attach.kernel.tree import threads_below
 from tracescope.attach.plan import plan
 from tracescope.attach.session import Session, SessionState
-from tracescope.attach.tree import threads_below
 from tracescope.errors import AttachError, Refused
 from tracescope.host import SnapshotHost
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tracescope.attach.plan import Filters
-from tracescope.attach.sample_target import sample_target
-from tracescope.attach.target import Shape, Target, TracepointPlace, tracepoint, word_fields, words_format
+from tracescope.attach.targets.sample import sample_target
+from tracescope.attach.targets.target import Shape, Target, TracepointPlace, tracepoint, word_fields, words_format
 from tracescope.errors import Refused, UsageError
 from tracescope.export.bpftrace import one_liner, script
 from tracescope.export.tracer import Tracer

@@ -11,13 +11,13 @@ from formats import EXEC_FORMATS, EXECVEAT, HELPERS, event_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracescope.attach.events import Clock
-from tracescope.attach.monitor_decode import decode_record
-from tracescope.attach.monitor_plan import MonitorPlan, monitor_plan, offsets
-from tracescope.attach.monitor_program import ENDED, FAILED, HEAD, STARTED, Flag, Kind, monitor_text
+from tracescope.attach.decode.events import Clock
+from tracescope.attach.monitor.decode import decode_record
+from tracescope.attach.monitor.plan import MonitorPlan, monitor_plan, offsets
+from tracescope.attach.monitor.program import ENDED, FAILED, HEAD, STARTED, Flag, Kind, monitor_text
 from tracescope.attach.plan import NO_FILTERS, Cgroup, Filters
-from tracescope.attach.program_exec import ExecFlag
-from tracescope.attach.running import parse_stat
+from tracescope.attach.program.exec_calls import ExecFlag
+from tracescope.attach.tracefs.running import parse_stat
 from tracescope.cli.process_tree import tree_lines
 from tracescope.errors import Missing, Refused
 from tracescope.processes import (

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracescope.attach.kernel.verifier import explain, read_log, refusal
 from tracescope.attach.source_lines import parse_listing
-from tracescope.attach.verifier import explain, read_log, refusal
 from tracescope.printable import printable
 
 LOGS = Path(__file__).parent.parent / "fixtures" / "verifier"

@@ -18,8 +18,8 @@ from typing import Protocol
 
 from tracescope import __version__
 from tracescope.attach import bcc
-from tracescope.attach.loading import BY_NAME, Compiled, Loaded, MapSpec, load, with_maps
-from tracescope.attach.programs import ProgramType
+from tracescope.attach.kernel.loading import BY_NAME, Compiled, Loaded, MapSpec, load, with_maps
+from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.source_lines import parse_listing
 from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from tracescope.attach import kernel
+from tracescope.attach.kernel import bpf
 from tracescope.errors import Refused
 
 __all__ = ("NO_COST", "Cost", "RunStats", "parse_cost", "read_cost", "total_cost")
@@ -35,7 +35,7 @@ class RunStats:
 
     def __init__(self) -> None:
         try:
-            self._fd: int | None = kernel.enable_run_stats()
+            self._fd: int | None = bpf.enable_run_stats()
         except OSError as error:
             why = error.strerror or str(error)
             raise Refused("the cost of programs is not known", f"run-time statistics: {why}", "run as root") from None

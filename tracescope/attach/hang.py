@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
-from tracescope.attach import links, perf_probe, programs, samples
-from tracescope.attach.layout import PlannedProbe
-from tracescope.attach.perf_event import attach_tracepoint
+from tracescope.attach.kernel import links, perf_probe, programs, samples
+from tracescope.attach.kernel.perf_event import attach_tracepoint
+from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.plan import Plan
-from tracescope.attach.programs import ProgramType
-from tracescope.attach.target import FunctionPlace, PerfPlace, Target, TracepointPlace, UserPlace
+from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Target, TracepointPlace, UserPlace
 from tracescope.errors import AttachError
 from tracescope.model import ProbeKind
 

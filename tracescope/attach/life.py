@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from tracescope.attach import kernel
 from tracescope.attach.backend import Backend, BccBackend, Loaded
-from tracescope.attach.programs import ProgramType
+from tracescope.attach.kernel import bpf
+from tracescope.attach.kernel.programs import ProgramType
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import LiveHost
 
@@ -178,11 +178,11 @@ class ProgramSession(ABC):
             if self._stop.is_set():
                 return
             enter(SessionState.ATTACH)
-            self._cpus = kernel.possible_cpus(LiveHost())
+            self._cpus = bpf.possible_cpus(LiveHost())
             read = self._open(loaded, undo)
             with ExitStack() as attached:
                 self._attach(loaded, attached)
-                kernel.map_update(loaded.maps["control"], _ZERO, _EVERY)
+                bpf.map_update(loaded.maps["control"], _ZERO, _EVERY)
                 with self._lock:
                     self._loaded = loaded
                 undo.callback(self._let_go)
@@ -191,7 +191,7 @@ class ProgramSession(ABC):
                 while not self._stop.wait(self.PAUSE):
                     read()
                 enter(SessionState.DETACH)
-                kernel.map_update(loaded.maps["control"], _ZERO, _ZERO)
+                bpf.map_update(loaded.maps["control"], _ZERO, _ZERO)
             # What is there now is the rest.
             read()
             with self._lock:
@@ -205,8 +205,8 @@ class ProgramSession(ABC):
     def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
         counts = []
         for index in range(len(self._counts)):
-            data = kernel.map_lookup(loaded.maps["counts"], struct.pack("=I", index), self.COUNT.size * self._cpus)
+            data = bpf.map_lookup(loaded.maps["counts"], struct.pack("=I", index), self.COUNT.size * self._cpus)
             events, lost, *skipped = (sum(column) for column in zip(*self.COUNT.iter_unpack(data), strict=True))
             programs = [loaded.programs[name] for name in self._counted(index) if name in loaded.programs]
-            counts.append(ProbeCount(events, lost, sum(map(kernel.recursion_misses, programs)), *skipped))
+            counts.append(ProbeCount(events, lost, sum(map(bpf.recursion_misses, programs)), *skipped))
         return tuple(counts)

@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import TypeVar
 
-from tracescope.attach import kernel
-from tracescope.attach.asked import NOTHING, Asked, condition, shown
-from tracescope.attach.btf_target import with_types
-from tracescope.attach.call_memory import call_captures
-from tracescope.attach.captures import default_captures, stack_captures
+from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
+from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.hang import many_kinds
-from tracescope.attach.layout import Capture, CaptureKind, Code
-from tracescope.attach.offsets import ObjectOffsets, Offsets
+from tracescope.attach.kernel import bpf
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
-from tracescope.attach.scope_of import scope_of
+from tracescope.attach.record.call_memory import call_captures
+from tracescope.attach.record.captures import default_captures, stack_captures
+from tracescope.attach.record.layout import Capture, CaptureKind, Code
+from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.session import Session
-from tracescope.attach.target import Target, as_call, tracepoint
+from tracescope.attach.targets.btf import with_types
+from tracescope.attach.targets.target import Target, as_call, tracepoint
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -132,7 +132,7 @@ def check_host(host: Host) -> None:
 def check_kernel() -> None:
     """Raises Refused where BPF is not to be had. Try it: a ring buffer of one page shows rights and kernel at once."""
     try:
-        os.close(kernel.map_create(kernel.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
+        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
     except PermissionError:
         why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
         raise Refused("nothing can be attached", why, "run as root") from None

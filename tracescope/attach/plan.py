@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tracescope.attach.layout import Capture, Code, PlannedProbe, lay_out
-from tracescope.attach.offsets import ObjectOffsets, Offsets
+from tracescope.attach.record.layout import Capture, Code, PlannedProbe, lay_out
+from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.shared import share
-from tracescope.attach.target import Shape, Target, tracepoint
+from tracescope.attach.targets.target import Shape, Target, tracepoint
 from tracescope.errors import Refused
 from tracescope.model import EventFormat, ProbeKind
 

@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from tracescope.attach import kernel
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.backlog import Backlog
 from tracescope.attach.cost import Cost, read_cost, total_cost
 from tracescope.attach.governor import Governor
+from tracescope.attach.kernel import bpf
+from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.program import RING_BYTES
-from tracescope.attach.programs import ProgramType
 from tracescope.attach.ring import RingReader
 
 __all__ = ("RingSession",)
@@ -78,4 +78,4 @@ class RingSession(ProgramSession, Generic[EventT]):
     def _govern(self, loaded: Loaded, fill: float) -> None:
         """Let a smaller share of the events through while the ring fills up, and a larger one when it is calm."""
         if self.governor and self.governor.look(fill, time.monotonic()):
-            kernel.map_update(loaded.maps["control"], _ZERO, struct.pack("=I", self.governor.threshold))
+            bpf.map_update(loaded.maps["control"], _ZERO, struct.pack("=I", self.governor.threshold))

@@ -7,16 +7,16 @@ import struct
 from contextlib import ExitStack
 from typing import ClassVar
 
-from tracescope.attach import tree
 from tracescope.attach.backend import Backend, Loaded
-from tracescope.attach.decode import Decoder
-from tracescope.attach.events import Clock, Event
+from tracescope.attach.decode.decode import Decoder
+from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.hang import hang, hang_many, program_types
-from tracescope.attach.layout import PlannedProbe
+from tracescope.attach.kernel import tree
+from tracescope.attach.kernel.perf_event import attach_tracepoint
 from tracescope.attach.life import Counts, ProbeCount, SessionState
-from tracescope.attach.perf_event import attach_tracepoint
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
+from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
 from tracescope.errors import AttachError

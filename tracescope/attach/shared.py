@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import replace
 
-from tracescope.attach.layout import PlannedProbe
-from tracescope.attach.target import FunctionPlace, Shape, UserPlace
+from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.targets.target import FunctionPlace, Shape, UserPlace
 from tracescope.model import ProbeKind
 
 __all__ = ("groups", "share")

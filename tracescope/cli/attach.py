@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tracescope.attach.targets import MANY
+from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
 from tracescope.cli.output import note, print_json, print_text
@@ -24,13 +24,13 @@ from tracescope.host import open_host
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracescope.attach.asked import Asked
-    from tracescope.attach.events import Event
-    from tracescope.attach.keys import Counted
+    from tracescope.attach.ask.asked import Asked
+    from tracescope.attach.ask.keys import Counted
+    from tracescope.attach.decode.events import Event
     from tracescope.attach.launch import Launched
     from tracescope.attach.plan import Filters
     from tracescope.attach.session import Session
-    from tracescope.attach.target import Target
+    from tracescope.attach.targets.target import Target
     from tracescope.host import Host
     from tracescope.recording import Recorder
 
@@ -66,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attach, print, detach."""
-    from tracescope.attach.asked import Asked
+    from tracescope.attach.ask.asked import Asked
     from tracescope.attach.open import open_plan, open_session
     from tracescope.attach.program import program_text
-    from tracescope.attach.targets import find_targets
+    from tracescope.attach.targets.find import find_targets
 
     host = open_host(args.host)
     targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
@@ -92,8 +92,8 @@ def _count(
     args: argparse.Namespace,
 ) -> int:  # fmt: skip
     """Count in the kernel instead."""
+    from tracescope.attach.counting.session import open_summary, open_summary_plan
     from tracescope.attach.program import summary_text
-    from tracescope.attach.summary_session import open_summary, open_summary_plan
 
     if args.save or args.show:
         raise UsageError("--save and --show are about single events", "here the kernel counts", "leave them out")
@@ -143,7 +143,7 @@ class _Printer(Sink["Event"]):
 
     def show(self, event: Event) -> bool:
         """Print one event."""
-        from tracescope.attach.events import event_json
+        from tracescope.attach.decode.events import event_json
 
         if self._recorder:
             self._recorder.write(event_json(event))
@@ -165,7 +165,7 @@ class _Printer(Sink["Event"]):
 
 
 def _print_text(event: Event) -> None:
-    from tracescope.attach.events import event_words
+    from tracescope.attach.decode.events import event_words
 
     ppid = "-" if event.ppid is None else event.ppid
     moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")

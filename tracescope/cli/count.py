@@ -13,10 +13,10 @@ from tracescope.cli.session import START_TIMEOUT, more_files, terminable
 from tracescope.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracescope.attach.keys import Counted
+    from tracescope.attach.ask.keys import Counted
+    from tracescope.attach.ask.summary import SummaryRow
+    from tracescope.attach.counting.session import SummarySession
     from tracescope.attach.launch import Launched
-    from tracescope.attach.summary import SummaryRow
-    from tracescope.attach.summary_session import SummarySession
 
 __all__ = ("add_counting", "count", "counted_of")
 
@@ -45,9 +45,9 @@ def counted_of(args: argparse.Namespace) -> Counted | None:
         return None
     if args.json and args.folded:
         raise UsageError("--folded is no JSON", "", "leave one out")
+    from tracescope.attach.ask.keys import Counted, parse_keys, parse_linear
+    from tracescope.attach.ask.summary import KeyKind, Pow2
     from tracescope.attach.expression.parse import parse
-    from tracescope.attach.keys import Counted, parse_keys, parse_linear
-    from tracescope.attach.summary import KeyKind, Pow2
 
     kernel, user = KeyKind.KERNEL_STACK, KeyKind.USER_STACK
     stacks = {"kernel": (kernel,), "user": (user,), "both": (kernel, user), None: ()}[args.stack]
@@ -101,13 +101,13 @@ def _watch(session: SummarySession, child: Launched | None, args: argparse.Names
 
 
 def _new(rows: Sequence[SummaryRow], printed: Sequence[SummaryRow]) -> list[SummaryRow]:
-    from tracescope.attach.summary import difference
+    from tracescope.attach.ask.summary import difference
 
     return difference(rows, printed) if printed else list(rows)
 
 
 def _print(session: SummarySession, rows: Sequence[SummaryRow], args: argparse.Namespace) -> None:
-    from tracescope.attach.summary_text import folded_lines, row_json, summary_lines
+    from tracescope.attach.counting.text import folded_lines, row_json, summary_lines
 
     frames = session.symbols.frames
     if args.json:

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attach, print, sum up."""
-    from tracescope.attach.monitor import open_monitor, plan_monitor
-    from tracescope.attach.monitor_program import monitor_text
+    from tracescope.attach.monitor.monitor import open_monitor, plan_monitor
+    from tracescope.attach.monitor.program import monitor_text
 
     host = open_host(args.host)
     modes = {"strict": args.strict, "failed_only": args.failed}
@@ -75,7 +75,7 @@ class _Printer(Sink["ProcessEvent"]):
 
     def ready(self) -> None:
         """Learn who was there before."""
-        from tracescope.attach.running import running_processes
+        from tracescope.attach.tracefs.running import running_processes
 
         for process in running_processes(self._host):
             self._table.known(process.pid, process.start_ns, process.comm, process.exe, process.ppid)

@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tracer(host: Host, args: argparse.Namespace) -> Tracer:
-    from tracescope.attach.asked import Asked
-    from tracescope.attach.cgroups import find_cgroup
-    from tracescope.attach.namespaces import find_namespace
+    from tracescope.attach.ask.asked import Asked
+    from tracescope.attach.ask.cgroups import find_cgroup
+    from tracescope.attach.ask.namespaces import find_namespace
     from tracescope.attach.open import kernel_types, open_plan
-    from tracescope.attach.targets import find_targets
+    from tracescope.attach.targets.find import find_targets
 
     targets = tuple(find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair))
     cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)

@@ -110,7 +110,7 @@ def _print_exec(data: dict[str, Any]) -> None:
 
 
 def _print_attach(data: dict[str, Any]) -> None:
-    from tracescope.attach.events import Event, event_words
+    from tracescope.attach.decode.events import Event, event_words
     from tracescope.processes import time_of
 
     try:

@@ -87,9 +87,9 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filters, Launched | None]]:
     """The filters, and the command held back before its first instruction, if there is one."""
-    from tracescope.attach.cgroups import find_cgroup
+    from tracescope.attach.ask.cgroups import find_cgroup
+    from tracescope.attach.ask.namespaces import find_namespace
     from tracescope.attach.launch import launch
-    from tracescope.attach.namespaces import find_namespace
 
     cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)
     containers = tuple(find_namespace(host, pid) for pid in args.container)
@@ -222,7 +222,7 @@ def number(text: str) -> int:
 
 
 def _user(text: str) -> int:
-    from tracescope.attach.options import user_id
+    from tracescope.attach.ask.options import user_id
 
     try:
         return user_id(text)

@@ -6,19 +6,19 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from tracescope.attach.call_memory import call_of
+from tracescope.attach.ask.keys import parse_keys
+from tracescope.attach.ask.scope import scope_of
+from tracescope.attach.ask.summary import KeyKind
 from tracescope.attach.expression.check import check_condition, check_value
 from tracescope.attach.expression.parse import parse, parse_list
 from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.typed import Read, Typed, reads, sign_of
 from tracescope.attach.expression.types import Pointer, Text
-from tracescope.attach.keys import parse_keys
 from tracescope.attach.meaning import copies_of, meaning_of
 from tracescope.attach.plan import Filters
-from tracescope.attach.scope_of import scope_of
-from tracescope.attach.summary import KeyKind
-from tracescope.attach.target import Shape, Target
-from tracescope.attach.values import argument_type
+from tracescope.attach.record.call_memory import call_of
+from tracescope.attach.record.values import argument_type
+from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
 from tracescope.export.bpftrace_words import Version, Words, quoted
 from tracescope.export.tracer import Tracer

@@ -25,8 +25,8 @@ from tracescope.attach.expression.typed import (
     sign_of,
 )
 from tracescope.attach.expression.types import Integer, Text
-from tracescope.attach.target import Shape, Target
-from tracescope.attach.values import argument_type
+from tracescope.attach.record.values import argument_type
+from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused
 from tracescope.model import Field
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracescope.attach.plan import NO_FILTERS, Filters, Plan
-from tracescope.attach.target import Target
+from tracescope.attach.targets.target import Target
 from tracescope.sources.btf import Btf
 
 __all__ = ("Tracer",)

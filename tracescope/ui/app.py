@@ -32,11 +32,11 @@ from tracescope.ui.screens.sources import SourcesScreen
 from tracescope.ui.widgets.status import StatusLine, session_words
 
 if TYPE_CHECKING:
+    from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.cost import RunStats
-    from tracescope.attach.monitor import MonitorSession
-    from tracescope.attach.options import AttachOptions
+    from tracescope.attach.monitor.monitor import MonitorSession
     from tracescope.attach.session import Session
-    from tracescope.attach.target import Target
+    from tracescope.attach.targets.target import Target
     from tracescope.catalog.store import Catalog
     from tracescope.recording import Recording
     from tracescope.ui.screens.processes import MonitorScreen
@@ -214,7 +214,7 @@ def _read_all(host: Host, report: Report, ready: Ready, cancelled: Callable[[], 
 
 
 def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions) -> Session:
-    from tracescope.attach.asked import Asked
+    from tracescope.attach.ask.asked import Asked
     from tracescope.attach.open import open_session
 
     filters = replace(options.filters, but_not=(os.getpid(),))
@@ -222,7 +222,7 @@ def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions)
 
 
 def _open_monitor(host: Host) -> MonitorSession:
-    from tracescope.attach.monitor import open_monitor
+    from tracescope.attach.monitor.monitor import open_monitor
 
     return open_monitor(host)
 

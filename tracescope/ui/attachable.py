@@ -13,8 +13,8 @@ from tracescope.model import Answer, ProbeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tracescope.attach.options import AttachOptions
-    from tracescope.attach.target import Target
+    from tracescope.attach.ask.options import AttachOptions
+    from tracescope.attach.targets.target import Target
     from tracescope.catalog.store import Catalog, Row
     from tracescope.catalog.view import View
 
@@ -88,7 +88,7 @@ def asked_once(check: Callable[[], None]) -> Check:
 
 def refusal(host: Host, catalog: Catalog, row: Row, check: Check) -> TraceScopeError | None:
     """Why this row cannot be attached, or None. May read the host: belongs into a thread."""
-    from tracescope.attach.targets import find_targets
+    from tracescope.attach.targets.find import find_targets
     from tracescope.catalog.verdict import explain
 
     name = attachable_as(catalog, row)
@@ -108,8 +108,8 @@ def refusal(host: Host, catalog: Catalog, row: Row, check: Check) -> TraceScopeE
 
 def targets_of(host: Host, catalog: Catalog, names: Sequence[str], options: AttachOptions) -> Found:
     """The targets of full names; raises TraceScopeError when nothing can be attached. Belongs into a thread."""
-    from tracescope.attach.layout import lay_out
-    from tracescope.attach.targets import Finder
+    from tracescope.attach.record.layout import lay_out
+    from tracescope.attach.targets.find import Finder
 
     if not host.live:
         raise _snapshot(host, "nothing can be attached")

@@ -23,10 +23,10 @@ from tracescope.ui.screens.confirm import ConfirmScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 
 if TYPE_CHECKING:
+    from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.cost import RunStats
-    from tracescope.attach.options import AttachOptions
     from tracescope.attach.session import Session
-    from tracescope.attach.target import Target
+    from tracescope.attach.targets.target import Target
     from tracescope.catalog.store import Catalog
     from tracescope.ui.screens.live import LiveScreen
 
@@ -64,7 +64,7 @@ class Attaching(App[int], inherit_bindings=False):
             self._waiting = wanted
             self.notify("attaches as soon as the tracepoints are read", markup=False)
             return
-        from tracescope.attach.targets import MANY
+        from tracescope.attach.targets.find import MANY
 
         probes = [probe for probe in wanted.probes if probe not in self.feed.probes | self._opening]
         if len(probes) > MANY and not wanted.sure:
@@ -76,7 +76,7 @@ class Attaching(App[int], inherit_bindings=False):
             self._session_failed(messages.SessionFailed((), error))
             return
         if probes:
-            from tracescope.attach.options import AttachOptions
+            from tracescope.attach.ask.options import AttachOptions
 
             self._opening.update(probes)
             self._open_session(self._catalog, probes, wanted.options or AttachOptions())

@@ -11,20 +11,20 @@ from tracescope.errors import UsageError
 from tracescope.host import Host
 
 if TYPE_CHECKING:
-    from tracescope.attach.options import AttachOptions
-    from tracescope.attach.summary_session import SummarySession
-    from tracescope.attach.target import Target
+    from tracescope.attach.ask.options import AttachOptions
+    from tracescope.attach.counting.session import SummarySession
+    from tracescope.attach.targets.target import Target
 
 __all__ = ("count_in_kernel",)
 
 
 def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOptions) -> SummarySession:
     """A session that is ready to start; raises TraceScopeError. Reads the host: belongs into a thread."""
-    from tracescope.attach.asked import Asked
+    from tracescope.attach.ask.asked import Asked
+    from tracescope.attach.ask.keys import Counted, parse_keys
+    from tracescope.attach.ask.summary import KeyKind, Pow2
+    from tracescope.attach.counting.session import open_summary
     from tracescope.attach.expression.parse import parse
-    from tracescope.attach.keys import Counted, parse_keys
-    from tracescope.attach.summary import KeyKind, Pow2
-    from tracescope.attach.summary_session import open_summary
 
     kernel, user = KeyKind.KERNEL_STACK, KeyKind.USER_STACK
     kinds = {"": (), "kernel": (kernel,), "user": (user,), "both": (kernel, user)}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracescope.ui.event_line import HEADS, Line, value_of
 
 if TYPE_CHECKING:
-    from tracescope.attach.events import Event
+    from tracescope.attach.decode.events import Event
 
 __all__ = ("EventFilter", "parse_event_filter")
 
@@ -100,7 +100,7 @@ def _fits(term: _Term, event: Event, line: Line) -> bool:
         return False
     if isinstance(value, int):
         return _number_fits(term, value)
-    from tracescope.attach.events import value_words
+    from tracescope.attach.decode.events import value_words
 
     return _text_fits(term, value_words(value))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracescope.printable import printable
 
 if TYPE_CHECKING:
-    from tracescope.attach.events import Event
-    from tracescope.attach.values import Value
+    from tracescope.attach.decode.events import Event
+    from tracescope.attach.record.values import Value
 
 __all__ = ("HEADS", "Line", "SortKey", "cells_of", "line_of", "sort_key", "value_of")
 
@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 def line_of(event: Event) -> Line:
     """The line of an event, its time in this machine's zone."""
-    from tracescope.attach.events import event_words
+    from tracescope.attach.decode.events import event_words
 
     seconds, nanoseconds = divmod(event.time_ns, 1_000_000_000)
     ids = (event.pid, event.tid, event.ppid)
@@ -64,7 +64,7 @@ def _duration(nanoseconds: int) -> str:
 
 def cells_of(event: Event) -> dict[str, str]:
     """The arguments by name, then the result and the duration, as printable texts; a cut value ends in `…`."""
-    from tracescope.attach.events import errno_name, value_words
+    from tracescope.attach.decode.events import errno_name, value_words
 
     cells: dict[str, str] = {}
     for name, value in event.args.items():
@@ -88,7 +88,7 @@ def value_of(event: Event, name: str) -> Value | None:
         case "duration":
             return event.duration_ns
         case "errno":
-            from tracescope.attach.events import errno_name
+            from tracescope.attach.decode.events import errno_name
 
             return None if event.ret is None else errno_name(event.ret)
     if name in HEADS or name == "ret":
@@ -106,6 +106,6 @@ def sort_key(event: Event, name: str) -> SortKey:
         return 2, 0.0, ""
     if isinstance(value, int):
         return 0, value, ""
-    from tracescope.attach.events import value_words
+    from tracescope.attach.decode.events import value_words
 
     return 1, 0.0, value_words(value)

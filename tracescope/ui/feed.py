@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
-    from tracescope.attach.events import Event
+    from tracescope.attach.decode.events import Event
     from tracescope.attach.session import Counts, ProbeCount, Session
     from tracescope.errors import TraceScopeError
 
@@ -97,7 +97,7 @@ class Feed:
     def add(self, session: Session, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
         """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
         # The first paint does not wait for it.
-        from tracescope.attach.layout import HEADER
+        from tracescope.attach.record.layout import HEADER
 
         self._unpack = HEADER.unpack_from
         self.sessions.append(session)

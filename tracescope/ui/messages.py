@@ -11,9 +11,9 @@ from textual.message import Message
 from tracescope.model import SourceReport, SourceState
 
 if TYPE_CHECKING:
-    from tracescope.attach.options import AttachOptions
+    from tracescope.attach.ask.options import AttachOptions
+    from tracescope.attach.counting.session import SummarySession
     from tracescope.attach.session import Session
-    from tracescope.attach.summary_session import SummarySession
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
     from tracescope.catalog.topics import Choice

@@ -25,8 +25,8 @@ from tracescope.processes import (
 )
 
 if TYPE_CHECKING:
-    from tracescope.attach.monitor import MonitorSession
-    from tracescope.attach.running import Running
+    from tracescope.attach.monitor.monitor import MonitorSession
+    from tracescope.attach.tracefs.running import Running
     from tracescope.recording import Recorder
 
 __all__ = ("Monitor", "Outcome", "ProcessFeed")
@@ -158,7 +158,7 @@ class Monitor(ProcessFeed):
 
     def start(self) -> None:
         """Attach, and learn who was there before; what fails is in `error`."""
-        from tracescope.attach.running import running_processes
+        from tracescope.attach.tracefs.running import running_processes
 
         if self._opening or self._session is not None:
             return

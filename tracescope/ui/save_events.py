@@ -16,7 +16,7 @@ __all__ = ("save_events",)
 
 def save_events(host: Host, records: Sequence[tuple[Session, bytes]], path: Path, lost: int) -> None:
     """Write records, oldest first, into a new file, with the number of events lost; TraceScopeError. For a thread."""
-    from tracescope.attach.events import event_json
+    from tracescope.attach.decode.events import event_json
     from tracescope.recording import Recorder, host_facts
 
     sessions = dict.fromkeys(session for session, _ in records)

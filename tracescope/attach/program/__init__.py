@@ -6,21 +6,21 @@ reaches the compiler, except event names of letters, digits and `_` in comments.
 
 from __future__ import annotations
 
-from tracescope.attach import program_exec
+from tracescope.attach.ask.summary import SummaryPlan
 from tracescope.attach.expression.c_helpers import HELPERS
-from tracescope.attach.layout import CaptureKind, PlannedProbe
 from tracescope.attach.plan import Helper, Plan
+from tracescope.attach.program import exec_calls
 from tracescope.attach.program.ends import comment, condition_text, definitions_text
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, counts_text, fill_text, head_text, parent_text
-from tracescope.attach.program.path import path_text
-from tracescope.attach.program.stack import stack_text
 from tracescope.attach.program.stream import probe_text, scratch_text
 from tracescope.attach.program.summary import summary_probe_text, table_text
-from tracescope.attach.program.words import copy_text, load
+from tracescope.attach.record.layout import CaptureKind, PlannedProbe
+from tracescope.attach.record.path import path_text
+from tracescope.attach.record.stack import stack_text
 from tracescope.attach.shared import groups
-from tracescope.attach.summary import SummaryPlan
-from tracescope.attach.target import Shape
+from tracescope.attach.targets.target import Shape
+from tracescope.attach.targets.words import copy_text, load
 
 __all__ = ("RING_BYTES", "filter_text", "load", "program_text", "summary_text")
 
@@ -30,9 +30,9 @@ def program_text(plan: Plan) -> str:
     parts = [head_text(plan), filter_text(plan.filters), fill_text(plan.offsets)]
     if any(map(_asks, plan.probes)):
         parts.append(HELPERS)
-    parts.append(scratch_text(plan, program_exec.RECORD_BYTES))
+    parts.append(scratch_text(plan, exec_calls.RECORD_BYTES))
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
-        parts.append(program_exec.common_text(plan))
+        parts.append(exec_calls.common_text(plan))
     if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
         parts.append(path_text(plan.objects))
     parts.extend(_probe(plan, same[0]) for same in groups(plan.probes).values())
@@ -67,7 +67,7 @@ def _probe(plan: Plan, probe: PlannedProbe) -> str:
     if probe.shape is not Shape.EXEC:
         return probe_text(plan, probe)
     copy = copy_text(probe.target, probe.raw)
-    text = program_exec.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
+    text = exec_calls.probe_text(plan, probe, comment(probe.format), copy, condition_text(probe))
     return definitions_text(probe) + text
 
 
@@ -75,4 +75,4 @@ def _helper(plan: Plan, helper: Helper) -> str:
     values = {field.name: load(field) for field in helper.format.fields if field.size == 4}
     if helper.function in FOLLOW:
         return follow_text(helper.function, values)
-    return program_exec.helper_text(plan, helper.function, values)
+    return exec_calls.helper_text(plan, helper.function, values)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from textwrap import dedent, indent
 
-from tracescope.attach.layout import PlannedProbe
-from tracescope.attach.program.words import KEPT, copy_text, result_value
+from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.targets.words import KEPT, copy_text, result_value
 from tracescope.model import EventFormat
 
 __all__ = (

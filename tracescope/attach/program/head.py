@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracescope.attach.offsets import Offsets
 from tracescope.attach.plan import Plan
+from tracescope.attach.record.offsets import Offsets
 
 __all__ = ("RING_BYTES", "counts_text", "fill_text", "head_text", "parent_text")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from tracescope.attach.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
 from tracescope.attach.plan import Plan
 from tracescope.attach.program.ends import (
     begin_text,
@@ -19,8 +18,9 @@ from tracescope.attach.program.ends import (
     leave,
     unwanted,
 )
-from tracescope.attach.program.words import copy_text
-from tracescope.attach.target import Shape
+from tracescope.attach.record.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
+from tracescope.attach.targets.target import Shape
+from tracescope.attach.targets.words import copy_text
 
 __all__ = ("probe_text", "scratch_text")
 

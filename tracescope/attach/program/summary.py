@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from tracescope.attach.layout import Code, PlannedProbe
+from tracescope.attach.ask.summary import VALUE_UNREAD, Key, KeyKind, Linear, Measure, SummaryPlan
 from tracescope.attach.program.ends import (
     begin_text,
     comment,
@@ -19,7 +19,7 @@ from tracescope.attach.program.ends import (
     leave,
     unwanted,
 )
-from tracescope.attach.summary import VALUE_UNREAD, Key, KeyKind, Linear, Measure, SummaryPlan
+from tracescope.attach.record.layout import Code, PlannedProbe
 
 __all__ = ("summary_probe_text", "table_text")
 

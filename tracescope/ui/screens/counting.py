@@ -14,7 +14,7 @@ from tracescope.ui.screens.text import TextScreen
 from tracescope.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
-    from tracescope.attach.summary_session import SummarySession
+    from tracescope.attach.counting.session import SummarySession
 
 __all__ = ("CountingScreen",)
 
@@ -44,7 +44,7 @@ class CountingScreen(TextScreen):
 
     def update_counts(self) -> None:
         """Read the kernel's tables and show them."""
-        from tracescope.attach.summary_text import summary_lines
+        from tracescope.attach.counting.text import summary_lines
 
         session = self._session
         counts = session.counts()

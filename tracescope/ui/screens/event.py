@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from tracescope.attach.events import errno_name
-from tracescope.attach.layout import HEADER
+from tracescope.attach.decode.events import errno_name
+from tracescope.attach.record.layout import HEADER
 from tracescope.printable import printable
 from tracescope.processes import duration_words
 from tracescope.ui.event_line import HEADS, Line
@@ -16,8 +16,8 @@ from tracescope.ui.look import amount
 from tracescope.ui.screens.text import TextScreen
 
 if TYPE_CHECKING:
-    from tracescope.attach.events import Event
-    from tracescope.attach.values import Value
+    from tracescope.attach.decode.events import Event
+    from tracescope.attach.record.values import Value
 
 __all__ = ("event_screen", "event_text")
 

@@ -251,7 +251,7 @@ class LiveScreen(Screen[None]):
 
     def action_copy_json(self) -> None:
         """Copy the selected event as `attach --json` prints it."""
-        from tracescope.attach.events import event_json
+        from tracescope.attach.decode.events import event_json
 
         number = self.events.selected
         if number is not None:

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tracescope.attach.options import FILTER_NAMES, AttachOptions, OptionError, read_filters
+from tracescope.attach.ask.options import FILTER_NAMES, AttachOptions, OptionError, read_filters
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import printable

@@ -275,7 +275,7 @@ class MonitorScreen(ProcessesScreen):
 
 def _number(host: Host, key: str, name: str) -> int | None:
     """The id of a user or of a control group."""
-    from tracescope.attach.cgroups import find_cgroup
+    from tracescope.attach.ask.cgroups import find_cgroup
 
     try:
         return pwd.getpwnam(name).pw_uid if key == "uid" else find_cgroup(host, name).id

@@ -1,0 +1,1 @@
+"""Sessions that count in the kernel: their maps read, sorted and written."""

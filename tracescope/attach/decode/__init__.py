@@ -1,0 +1,1 @@
+"""From a record's bytes to an event with values in the field's words."""

@@ -1,0 +1,121 @@
+"""Programs and maps in the kernel: made of what the compiler gave, held by file descriptors, taken down with them."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Self, TypeAlias
+
+from tracescope.attach.kernel import bpf, programs
+from tracescope.attach.kernel.programs import ProgramType
+from tracescope.errors import AttachError, Refused
+
+__all__ = ("BY_NAME", "Compiled", "Loaded", "MapSpec", "Sources", "load", "with_maps")
+
+Sources: TypeAlias = Mapping[str, Mapping[int, str]]
+"""Lines of source by function, and by the number of the instruction where each begins."""
+
+BY_NAME: Mapping[str, ProgramType] = {}
+"""No function is told apart: their names say what they hang on."""
+
+_LOAD_64 = 0x18
+_MAP_FD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """A map to create: the kernel's kind, sizes in bytes, and the number that stands for it in the code."""
+
+    kind: int
+    key: int
+    value: int
+    entries: int
+    flags: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Instructions by function name, maps by name."""
+
+    programs: dict[str, bytes]
+    maps: dict[str, MapSpec]
+
+
+class Loaded:
+    """Programs and maps in the kernel, as file descriptors by name; closing it takes them down."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, int] = {}
+        self.maps: dict[str, int] = {}
+        self.refused: dict[str, AttachError] = {}
+        """Programs that the verifier did not accept."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in (*self.programs.values(), *self.maps.values()):
+            os.close(fd)
+        self.programs.clear()
+        self.maps.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load(compiled: Compiled, kinds: Mapping[str, ProgramType] = BY_NAME, lines: Callable[[], Sources] = dict) -> Loaded:
+    """Create the maps and load every program, each as what `kinds` says of its function; see `_kind` for the others.
+
+    A program that the kernel refuses does not stop the others; `lines` is asked only then, for the lines of source by
+    function and instruction.
+    """
+    loaded = Loaded()
+    try:
+        for name, spec in compiled.maps.items():
+            loaded.maps[name] = _create(name, spec)
+        numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
+        sources: Sources = {}
+        for name, code in compiled.programs.items():
+            kind = kinds.get(name) or _kind(name)
+            try:
+                fd, log = programs.load_program(kind, with_maps(code, numbers), f"ts_{name}")
+            except AttachError as error:
+                loaded.refused[name] = error
+                continue
+            if fd < 0:
+                sources = sources or lines()
+                loaded.refused[name] = programs.refusal(name, kind, -fd, log, sources.get(name))
+            else:
+                loaded.programs[name] = fd
+    except BaseException:
+        loaded.close()
+        raise
+    return loaded
+
+
+def _kind(function: str) -> ProgramType:
+    """What a program hangs on, by its function's name."""
+    return programs.RAW_TRACEPOINT if function.startswith("raw_") else programs.TRACEPOINT
+
+
+def _create(name: str, spec: MapSpec) -> int:
+    try:
+        return bpf.map_create(spec.kind, spec.key, spec.value, spec.entries, spec.flags, f"ts_{name}")
+    except PermissionError:
+        raise Refused("the kernel does not let this process use BPF", "bpf() answered EPERM", "run as root") from None
+    except OSError as error:
+        raise AttachError(f"the map `{name}` could not be made", error.strerror or str(error)) from None
+
+
+def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
+    """The instructions with each map's number replaced by its file descriptor."""
+    patched = bytearray(code)
+    for at in range(0, len(code), 8):
+        if code[at] == _LOAD_64 and code[at + 1] >> 4 == _MAP_FD:
+            (number,) = struct.unpack_from("=i", code, at + 4)
+            struct.pack_into("=i", patched, at + 4, numbers[number])
+    return bytes(patched)

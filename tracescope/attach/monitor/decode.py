@@ -1,0 +1,130 @@
+"""The process monitor's records as events of `tracescope.processes`.
+
+Input: what monitor.c writes, laid out in `monitor.program`. Integers are in the machine's byte order.
+"""
+
+from __future__ import annotations
+
+import mmap
+from itertools import accumulate, pairwise
+from typing import TypedDict
+
+from tracescope.attach.decode.events import Clock, errno_name
+from tracescope.attach.decode.exec_calls import arguments
+from tracescope.attach.monitor.program import ENDED, FAILED, HEAD, STARTED, Flag, Kind
+from tracescope.attach.program.exec_calls import ExecFlag
+from tracescope.attach.record.values import until_nul
+from tracescope.printable import decode
+from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEvent, ProcessEvent
+
+__all__ = ("decode_record",)
+
+_AT_FDCWD = -100
+# As plain numbers: an operation on members of an enum takes 2 µs.
+_ARGV_UNREAD, _ARGV_CUT, _NAME_UNREAD = map(int, (ExecFlag.ARGV_UNREAD, ExecFlag.ARGV_CUT, ExecFlag.FILENAME_UNREAD))
+_NOT_ENTERED, _AT, _EXE_CUT, _NAME_CUT = map(int, Flag)
+_FORK, _EXEC, _, _EXIT = map(int, Kind)
+
+
+class _Head(TypedDict):
+    """What all events have."""
+
+    time_ns: int
+    pid: int
+    tid: int
+    ppid: int
+    uid: int
+    comm: str
+    start_ns: int
+    parent_start_ns: int
+    cgroup_id: int
+    ns_pid: int | None
+
+
+def decode_record(record: bytes, clock: Clock) -> ProcessEvent:
+    """The event in one record."""
+    time_ns, start_ns, parent_ns, cgroup, kind, flags, pid, tid, ppid, uid, ns_pid, _, comm = HEAD.unpack_from(record)
+    head = _Head(
+        time_ns=time_ns + clock.offset_ns, pid=pid, tid=tid, ppid=ppid, uid=uid, comm=until_nul(comm),
+        start_ns=start_ns, parent_start_ns=parent_ns, cgroup_id=cgroup, ns_pid=ns_pid or None,
+    )  # fmt: skip
+    if kind == _FORK:
+        return ForkEvent(**head)
+    if kind == _EXIT:
+        return _ended(record, head, time_ns)
+    return (_started if kind == _EXEC else _failed)(record, head, time_ns, flags)
+
+
+def _started(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecEvent:
+    entered, argv_bytes, fd, at_flags, *sizes, comm_before = STARTED.unpack_from(record, HEAD.size)
+    at = tuple(accumulate(sizes, initial=HEAD.size + STARTED.size))
+    filename, interpreter, argv, exe = [record[start:end] for start, end in pairwise(at)]
+    return ExecEvent(
+        **head,
+        filename=until_nul(filename) if filename else None,
+        filename_error=not filename or bits & _NAME_CUT != 0 or None,
+        argv=None if bits & _ARGV_UNREAD else tuple(_words(argv)),
+        argv_truncated=bits & _ARGV_CUT != 0 or None,
+        argv_size=argv_bytes,
+        argv_error=bits & _ARGV_UNREAD != 0 or None,
+        fd=fd if bits & _AT else None,
+        at_flags=at_flags if bits & _AT else None,
+        ret=0,
+        duration_ns=time_ns - entered if entered else None,
+        comm_before=None if bits & _NOT_ENTERED else until_nul(comm_before),
+        interpreter=until_nul(interpreter) if interpreter else None,
+        exe=None if bits & _EXE_CUT else "/" + "/".join(reversed(_words(exe))),
+    )
+
+
+def _failed(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecFailed:
+    entered, ret, fd, at_flags, text, argc, _, used, low, high = FAILED.unpack_from(record, HEAD.size)
+    at = HEAD.size + FAILED.size
+    words = _words(record[at : at + used])
+    filename = None if text & _NAME_UNREAD else words.pop(0)
+    argv = tuple(arguments(words, argc, low | high << 64, ExecFlag(text)))
+    if bits & _AT and filename is not None:
+        filename = _with_descriptor(filename, fd)
+    return ExecFailed(
+        **head,
+        filename=filename,
+        filename_error=filename is None or bits & _NAME_CUT != 0 or None,
+        argv=argv,
+        argv_truncated=text & _ARGV_CUT != 0 or None,
+        argv_error=None in argv or None,
+        fd=fd if bits & _AT else None,
+        at_flags=at_flags if bits & _AT else None,
+        ret=ret,
+        duration_ns=time_ns - entered if entered else None,
+        errno=errno_name(ret),
+    )
+
+
+def _ended(record: bytes, head: _Head, time_ns: int) -> ExitEvent:
+    started, user_ns, system_ns, cpu_ns, max_rss, status, _ = ENDED.unpack_from(record, HEAD.size)
+    signal = status & 0x7F
+    return ExitEvent(
+        **head,
+        lifetime_ns=time_ns - (started or head["start_ns"]),
+        age_ns=time_ns - head["start_ns"],
+        exit_code=None if signal else status >> 8 & 0xFF,
+        signal=signal or None,
+        core=bool(status & 0x80) if signal else None,
+        cpu_ns=cpu_ns,
+        user_ns=user_ns,
+        system_ns=system_ns,
+        max_rss=max_rss * mmap.PAGESIZE,
+    )
+
+
+def _words(data: bytes) -> list[str]:
+    """Text in pieces that each end with a NUL; the last may have lost it."""
+    words = decode(data).split("\0")
+    return words if words[-1] else words[:-1]
+
+
+def _with_descriptor(filename: str, fd: int) -> str:
+    """A path that is relative to a descriptor, as the kernel names it for an exec that is done."""
+    if fd == _AT_FDCWD or filename.startswith("/"):
+        return filename
+    return f"/dev/fd/{fd}/{filename}" if filename else f"/dev/fd/{fd}"
