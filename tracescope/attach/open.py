@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import TypeVar
 
 from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
@@ -17,17 +16,15 @@ from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, pla
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
 from tracescope.attach.record.layout import Capture, CaptureKind, Code
-from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.session import Session
-from tracescope.attach.targets.btf import with_types
+from tracescope.attach.targets.btf import has_enums, with_types
 from tracescope.attach.targets.target import Target, as_call, tracepoint
+from tracescope.attach.types import KernelTypes, kernel_types
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
-from tracescope.sources import btf, tracefs
+from tracescope.sources import tracefs
 from tracescope.sources.btf import Btf
-
-OffsetsT = TypeVar("OffsetsT")
 
 _MANY = 32
 
@@ -64,13 +61,13 @@ def open_plan(
 
     `types` are the host's, where they were read already; with `share` one program may serve many probes.
     """
-    types = types or kernel_types(host)
-    targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    known = KernelTypes(host, types)
+    targets = [_typed(tracepoint(one) if isinstance(one, EventFormat) else one, known) for one in wanted]
     with_stacks = stack_captures(stacks)
     if with_stacks:
         # The record of an execve waits for its arguments: it has no place for a stack.
         targets = [as_call(target) for target in targets]
-    objects = _known(ObjectOffsets.from_btf, types)
+    objects = known.objects
     numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
@@ -78,13 +75,13 @@ def open_plan(
         captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return (*captures, *with_stacks), None
-        scope, number = scope_of(target, types), next(numbers)
+        scope, number = scope_of(target, known.btf), next(numbers)
         return (*captures, *shown(asked.show, scope, number), *with_stacks), condition(asked.where, scope, number)
 
     return plan(
         targets,
         filters=filters,
-        offsets=_known(Offsets.from_btf, types),
+        offsets=known.offsets,
         helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
@@ -92,20 +89,9 @@ def open_plan(
     )
 
 
-def kernel_types(host: Host) -> Btf | None:
-    """The kernel's own types, where the host shows them."""
-    try:
-        return btf.read(host)
-    except TraceScopeError:
-        return None
-
-
-def _known(read: Callable[[Btf], OffsetsT], types: Btf | None) -> OffsetsT | None:
-    """The offsets, unless this kernel's structures have other members."""
-    try:
-        return read(types) if types is not None else None
-    except TraceScopeError:
-        return None
+def _typed(target: Target, known: KernelTypes) -> Target:
+    """With the names of its enums, where it has any: only then the types are read."""
+    return with_types(target, known.btf) if has_enums(target) else target
 
 
 def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:

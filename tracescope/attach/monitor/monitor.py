@@ -15,10 +15,10 @@ from tracescope.attach.monitor.program import Kind, monitor_text
 from tracescope.attach.open import check_kernel, read_formats
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.attach.session import RingSession, program_of
+from tracescope.attach.types import read_types
 from tracescope.errors import AttachError, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.processes.events import ProcessEvent
-from tracescope.sources import btf
 
 __all__ = ("MonitorSession", "open_monitor", "plan_monitor")
 
@@ -93,7 +93,7 @@ def plan_monitor(
 ) -> MonitorPlan:
     """The plan with what the host says about its structures and events. Raises Refused."""
     try:
-        types = btf.read(host)
+        types = read_types(host)
     except TraceScopeError as error:
         fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
         raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None

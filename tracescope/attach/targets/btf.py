@@ -14,7 +14,7 @@ from tracescope.attach.targets.target import FunctionPlace, Shape, Target, Trace
 from tracescope.model import Field, FlagTable, ProbeKind
 from tracescope.sources.btf import Btf
 
-__all__ = ("function_target", "raw_tracepoint", "with_types")
+__all__ = ("function_target", "has_enums", "raw_tracepoint", "with_types")
 
 _ENTRY, _RETURN = (ProbeKind.KPROBE, ProbeKind.FENTRY), (ProbeKind.KRETPROBE, ProbeKind.FEXIT)
 _TYPED = (ProbeKind.FENTRY, ProbeKind.FEXIT)
@@ -47,6 +47,11 @@ def function_target(kind: ProbeKind, name: str, module: str, btf: Btf | None) ->
     place = FunctionPlace(name, module, btf_id=(known.function_id(name) or 0) if known and typed else 0)
     probe = f"{kind}:{module or 'vmlinux'}:{name}" if typed else f"{kind}:{name}"
     return Target(kind, probe, words_format("", name, fields), shape, place, types, _tables(known, fields, types))
+
+
+def has_enums(target: Target) -> bool:
+    """True when `with_types` would look for names."""
+    return not target.types and any(field.type.startswith("enum ") for field in target.format.fields)
 
 
 def with_types(target: Target, btf: Btf | None) -> Target:
