@@ -169,6 +169,19 @@ def test_what_the_verifier_says_is_kept_and_never_printed(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_step_that_the_verifier_refuses_refuses_the_programs_that_go_on_into_it():
+    text = """
+BPF_PROG_ARRAY(to_step, 1);
+int step(u64 *ctx) { return *(u64 *)ctx[1]; }
+int probe_0(u64 *ctx) { to_step.call(ctx, 0); return 0; }
+int probe_1(u64 *ctx) { return 0; }
+"""
+    with load(BccBackend().compile(text)) as loaded:
+        assert list(loaded.programs) == ["probe_1"]
+        assert loaded.refused["probe_0"] is loaded.refused["step"]
+        assert "verifier refused" in loaded.refused["probe_0"].what
+
+
 def test_a_compiled_program_can_be_loaded_again_without_the_compiler():
     compiled = BccBackend().compile(program_text(open_plan(HOST, [format_of(EXEC)])))
 

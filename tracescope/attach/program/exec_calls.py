@@ -26,7 +26,7 @@ _MASK = 16383
 TEXT = struct.Struct("=IIII2Q")
 """`struct text`: flags, argc, envc, used, unread."""
 TEXT_OFFSET = HEADER.size + 8 * _RAW_WORDS
-RECORD_BYTES = TEXT_OFFSET + TEXT.size + _MASK + 1
+RECORD_BYTES = TEXT_OFFSET + TEXT.size + _MASK + 1 + 8
 """The scratch space of one record."""
 _PENDING = 4096
 
@@ -143,6 +143,8 @@ struct exec_record {
     u64 raw[%(words)d];
     struct text text;
     char bytes[%(bytes)d];
+    u32 last;       /* what cannot be read now never will be; not handed over */
+    u32 unused;
 };
 
 static inline int incomplete(struct exec_record *record)
@@ -198,6 +200,21 @@ int %(function)s(u64 *ctx)
         return 0;
 %(condition)s    fill(&record->head, %(index)d);
 %(copy)s
+    record->last = %(last)d;
+    to_exec_text.call(ctx, 0);
+    return 0;
+}
+"""
+
+_READER = """
+/* The loops are the verifier's work: one program has them, the others go on into it. */
+int exec_text(u64 *ctx)
+{
+    int place = SCRATCH_OF_EXEC;
+    struct exec_record *record = (void *)scratch.lookup(&place);
+
+    if (!record)
+        return 0;
     read_text(&record->text, record->bytes, %(pointers)s);
 %(wait)s    hand_over(record);
     return 0;
@@ -205,7 +222,7 @@ int %(function)s(u64 *ctx)
 """
 
 _WAIT = """\
-    if (incomplete(record)) {
+    if (!record->last && incomplete(record)) {
         u64 task = bpf_get_current_task();
 
         if (!pending.update(&task, (struct pending *)record))
@@ -265,9 +282,9 @@ int exec_again(u64 *ctx)
 
     if (!record)
         return 0;
-    read_text(&record->text, record->bytes, %(again)s);
     pending.delete(&task);
-    hand_over(record);
+    record->last = 1;
+    to_exec_text.call(ctx, 0);
     return 0;
 }
 """,
@@ -283,17 +300,16 @@ def reader_text() -> str:
 def common_text(plan: Plan) -> str:
     """What the programs on execve and execveat share."""
     numbers = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "fixed": TEXT_OFFSET + TEXT.size}
-    text = reader_text() + _RECORD % numbers
-    if not plan.completes_exec:
-        return text
-    return text + _PENDING_TEXT % {**numbers, "pending": _PENDING}
+    text = "BPF_PROG_ARRAY(to_exec_text, 1);\n" + reader_text() + _RECORD % numbers
+    if plan.completes_exec:
+        text += _PENDING_TEXT % {**numbers, "pending": _PENDING}
+    return text + _READER % {"pointers": _pointers_of_any(plan), "wait": _WAIT if plan.completes_exec else ""}
 
 
 def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str, condition: str) -> str:
     """The program on sys_enter_execve or sys_enter_execveat."""
-    wait = _WAIT if plan.completes_exec else ""
-    values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy, "wait": wait}
-    return _PROBE % {**values, "condition": condition, "pointers": _pointers(probe)}
+    values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy}
+    return _PROBE % {**values, "condition": condition, "last": not plan.completes_exec}
 
 
 def _pointers(probe: PlannedProbe) -> str:
@@ -304,7 +320,7 @@ def _pointers(probe: PlannedProbe) -> str:
 
 def helper_text(plan: Plan, function: str, values: Mapping[str, str]) -> str:
     """A silent program that completes waiting calls."""
-    numbers = {"argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES, "again": _pointers_of_any(plan)}
+    numbers = {"argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES}
     offsets = asdict(plan.offsets) if plan.offsets else {}
     return _HELPERS[function] % {**values, **offsets, **numbers}
 
