@@ -1,8 +1,8 @@
 """The start of a session whose program was compiled before: milliseconds a stage, from the first word to events.
 
-Run as root: python benchmarks/session_start.py [ROUNDS]. `find` looks the probes up, `plan` is open_session(), the rest
-are the session's own states; `ready` is all from open_session() on until events flow, in one process and (`new process`)
-with everything read anew by a Python that has only just imported it.
+Run as root: python benchmarks/session_start.py [ROUNDS]. `find` looks the probes up, `plan` is open_session(), load,
+attach and detach are the session's own states; `ready` is all from open_session() on until events flow. It is measured
+in one process, and in a new one that has only just imported tracescope.
 """
 
 from __future__ import annotations
