@@ -79,6 +79,12 @@ class Batch:
         room = _room(size)
         return [data[at : at + size] for at in range(start * room + _HEADER, stop * room, room)]
 
+    def rest(self, start: int) -> Batch:
+        """The records from number `start` on."""
+        if not self.size:
+            return Batch(self.data, self.count - start, spans=self.spans[start:])
+        return Batch(self.data[start * _room(self.size) :], self.count - start, self.size)
+
 
 class RingReader:
     """A ring buffer map of `size` bytes of data; `record_size` when all its records have that size."""

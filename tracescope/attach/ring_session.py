@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.backlog import Backlog
@@ -19,6 +19,9 @@ from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.program import RING_BYTES
 from tracescope.attach.ring import RingReader
+
+if TYPE_CHECKING:
+    from tracescope.attach.record.arrays import Records
 
 __all__ = ("RingSession",)
 
@@ -47,6 +50,19 @@ class RingSession(ProgramSession, Generic[EventT]):
     def take(self, limit: int | None = None) -> list[bytes]:
         """Up to `limit` records, oldest first."""
         return self._backlog.take(limit)
+
+    def take_arrays(self) -> list[Records]:
+        """All records, oldest first, as structured arrays: `time_ns`, `cpu`, `probe`, `pid`, `tid`, `ppid`, `comm`.
+
+        Records of one size have their other words in `raw`. For who wants them by the million.
+        """
+        from tracescope.attach.record.arrays import even_records, uneven_records
+
+        batches = self._backlog.take_all()
+        return [
+            even_records(batch.data, batch.size) if batch.size else uneven_records(batch.records(0, batch.count))
+            for batch in batches
+        ]
 
     def counts(self) -> Counts:
         """The counters as they are now; exact after `stop()`."""
