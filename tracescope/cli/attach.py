@@ -125,6 +125,7 @@ class _Printer(Sink["Event"]):
     def __init__(self, host: Host, session: Session, args: argparse.Namespace) -> None:
         self._session = session
         self._recorder: Recorder | None = None
+        self.patient = not args.save
         if args.save:
             from tracescope.recording import Recorder, host_facts
 
