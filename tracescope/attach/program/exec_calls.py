@@ -14,6 +14,7 @@ from dataclasses import asdict
 from enum import IntFlag
 
 from tracescope.attach.plan import Plan
+from tracescope.attach.program.head import hand_over
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape
 
@@ -150,14 +151,14 @@ static inline int incomplete(struct exec_record *record)
     return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
 }
 
-static inline void hand_over(struct exec_record *record)
+static inline void hand_over(u64 *ctx, struct exec_record *record)
 {
     u32 probe = record->head.probe;
     struct count *count = counts.lookup(&probe);
 
     if (!count)
         return;
-    if (events.ringbuf_output(record, %(fixed)d + (record->text.used & %(mask)d), BPF_RB_NO_WAKEUP))
+    if (%(output)s)
         count->lost++;
     else
         count->events++;
@@ -199,7 +200,7 @@ int %(function)s(u64 *ctx)
 %(condition)s    fill(&record->head, %(index)d);
 %(copy)s
     read_text(&record->text, record->bytes, %(pointers)s);
-%(wait)s    hand_over(record);
+%(wait)s    hand_over(ctx, record);
     return 0;
 }
 """
@@ -252,7 +253,7 @@ int exec_done(u64 *ctx)
     }
     record->text.used = used;
     pending.delete(&task);
-    hand_over(record);
+    hand_over(ctx, record);
     return 0;
 }
 """,
@@ -267,7 +268,7 @@ int exec_again(u64 *ctx)
         return 0;
     read_text(&record->text, record->bytes, %(again)s);
     pending.delete(&task);
-    hand_over(record);
+    hand_over(ctx, record);
     return 0;
 }
 """,
@@ -282,7 +283,9 @@ def reader_text() -> str:
 
 def common_text(plan: Plan) -> str:
     """What the programs on execve and execveat share."""
-    numbers = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "fixed": TEXT_OFFSET + TEXT.size}
+    numbers: dict[str, int | str] = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK}
+    size = f"{TEXT_OFFSET + TEXT.size} + (record->text.used & {_MASK})"
+    numbers["output"] = hand_over(plan.transport, "record", size)
     text = reader_text() + _RECORD % numbers
     if not plan.completes_exec:
         return text
