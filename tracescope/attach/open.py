@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import mmap
-import os
 from collections.abc import Iterable, Sequence
 from itertools import count
 
 from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.hang import many_kinds
-from tracescope.attach.kernel import bpf
+from tracescope.attach.kernel.transport import Transport, find_transport
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
@@ -34,16 +32,16 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
-    governed: bool = False,
+    governed: bool = False, transport: Transport | None = None,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
-    A governed one leaves events out when the reader cannot keep up, and says so.
+    A governed one leaves events out when the reader cannot keep up, and says so. Records come by `transport`, or by
+    the best that this kernel has.
     """
-    check_host(host)
-    return Session(
-        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed
-    )
+    found = check_host(host)
+    plan = open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks, transport=transport or found)
+    return Session(plan, buffer=buffer, governed=governed)
 
 
 def open_plan(
@@ -56,6 +54,7 @@ def open_plan(
     stacks: Iterable[CaptureKind] = (),
     types: Btf | None = None,
     share: bool = True,
+    transport: Transport = Transport.RING,
 ) -> Plan:
     """The plan with what the host says about its structures and helper events; needs no rights beyond reading.
 
@@ -86,6 +85,7 @@ def open_plan(
         objects=objects,
         read=read,
         many=many_kinds(targets) if host.live and share else (),
+        transport=transport,
     )
 
 
@@ -106,23 +106,24 @@ def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
     return found
 
 
-def check_host(host: Host) -> None:
-    """Raises Refused for a recorded host, and where BPF is not to be had."""
+def check_host(host: Host) -> Transport:
+    """How records come from the kernel; raises Refused for a recorded host, and where BPF is not to be had."""
     if not host.live:
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
-    check_kernel()
+    return check_kernel()
 
 
-def check_kernel() -> None:
-    """Raises Refused where BPF is not to be had. Try it: a ring buffer of one page shows rights and kernel at once."""
+def check_kernel() -> Transport:
+    """How records come from this kernel; raises Refused where BPF is not to be had."""
     try:
-        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
+        return find_transport()
     except PermissionError:
         why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
         raise Refused("nothing can be attached", why, "run as root") from None
     except OSError as error:
         if error.errno == errno.ENOSYS:
             raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
-        raise Refused("nothing can be attached", "this kernel has no BPF ring buffer (Linux 5.8 has)") from None
+        why = f"this kernel has neither a BPF ring buffer nor a perf buffer: {error.strerror}"
+        raise Refused("nothing can be attached", why) from None

@@ -107,7 +107,7 @@ class RingReader:
         """Which part of the ring holds records that were not read: 0 to 1."""
         return (self._producer[0] - self._consumer[0]) / (self._mask + 1)
 
-    def read(self) -> Iterator[Batch]:
+    def read(self, *, last: bool = False) -> Iterator[Batch]:  # noqa: ARG002 - a record that is complete is in its place
         """The records that are complete now, in batches of 1 MiB at most."""
         consumer, producer = self._consumer[0], self._producer[0]
         # Up to where the producer is now: whoever runs after it never comes to an end.

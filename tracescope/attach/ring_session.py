@@ -16,7 +16,9 @@ from tracescope.attach.cost import Cost, read_cost, total_cost
 from tracescope.attach.governor import Governor
 from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.programs import ProgramType
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.life import Counts, ProgramSession
+from tracescope.attach.perf_buffer import PerfReader
 from tracescope.attach.program import RING_BYTES
 from tracescope.attach.ring import RingReader
 
@@ -31,14 +33,16 @@ _ZERO = struct.pack("=I", 0)
 
 
 class RingSession(ProgramSession, Generic[EventT]):
-    """The text has one map more, `events`: the ring. With `record_size` all records have that size."""
+    """The text has one map more, `events`: the `transport`. With `record_size` all records have that size."""
 
     def __init__(
         self, program_text: str, *, record_size: int | None, counters: int, filtered: bool,
         backend: Backend | None, buffer: int, governed: bool = False, kinds: Mapping[str, ProgramType] | None = None,
+        transport: Transport = Transport.RING,
     ) -> None:  # fmt: skip
         super().__init__(program_text, counters=counters, filtered=filtered, backend=backend, kinds=kinds)
         self._record_size = record_size
+        self._transport = transport
         self._backlog = Backlog(buffer)
         self.governor = Governor() if governed else None
         """Leaves events out when the reader cannot keep up."""
@@ -80,13 +84,15 @@ class RingSession(ProgramSession, Generic[EventT]):
             )
 
     def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
-        reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)
+        make = RingReader if self._transport is Transport.RING else PerfReader
+        reader = make(loaded.maps["events"], RING_BYTES, self._record_size)
         undo.callback(reader.close)
 
         def read() -> None:
-            if not self._stop.is_set():
+            last = self._stop.is_set()
+            if not last:
                 self._govern(loaded, reader.fill)
-            for batch in reader.read():
+            for batch in reader.read(last=last):
                 self._backlog.put(batch)
 
         return read

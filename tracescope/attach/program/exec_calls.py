@@ -14,6 +14,7 @@ from dataclasses import asdict
 from enum import IntFlag
 
 from tracescope.attach.plan import Plan
+from tracescope.attach.program.head import hand_over
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape
 
@@ -152,14 +153,14 @@ static inline int incomplete(struct exec_record *record)
     return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
 }
 
-static inline void hand_over(struct exec_record *record)
+static inline void hand_over(u64 *ctx, struct exec_record *record)
 {
     u32 probe = record->head.probe;
     struct count *count = counts.lookup(&probe);
 
     if (!count)
         return;
-    if (events.ringbuf_output(record, %(fixed)d + (record->text.used & %(mask)d), BPF_RB_NO_WAKEUP))
+    if (%(output)s)
         count->lost++;
     else
         count->events++;
@@ -216,7 +217,7 @@ int exec_text(u64 *ctx)
     if (!record)
         return 0;
     read_text(&record->text, record->bytes, %(pointers)s);
-%(wait)s    hand_over(record);
+%(wait)s    hand_over(ctx, record);
     return 0;
 }
 """
@@ -269,7 +270,7 @@ int exec_done(u64 *ctx)
     }
     record->text.used = used;
     pending.delete(&task);
-    hand_over(record);
+    hand_over(ctx, record);
     return 0;
 }
 """,
@@ -299,7 +300,10 @@ def reader_text() -> str:
 
 def common_text(plan: Plan) -> str:
     """What the programs on execve and execveat share."""
-    numbers = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "fixed": TEXT_OFFSET + TEXT.size}
+    size = f"{TEXT_OFFSET + TEXT.size} + (record->text.used & {_MASK})"
+    numbers: dict[str, int | str] = {
+        "words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "output": hand_over(plan.transport, "record", size),
+    }  # fmt: skip
     text = "BPF_PROG_ARRAY(to_exec_text, 1);\n" + reader_text() + _RECORD % numbers
     if plan.completes_exec:
         text += _PENDING_TEXT % {**numbers, "pending": _PENDING}
