@@ -22,6 +22,7 @@ BY_NAME: Mapping[str, ProgramType] = {}
 """No function is told apart: their names say what they hang on."""
 
 _VERIFIERS = min(8, os.cpu_count() or 1)
+_LONG = 256 * 8
 _LOAD_64 = 0x18
 _MAP_FD = 1
 
@@ -109,12 +110,9 @@ def _load_programs(
     loaded: Loaded, wanted: Mapping[str, tuple[ProgramType, bytes]], lines: Callable[[], Sources]
 ) -> None:
     sources: Sources = {}
-    # The verifier takes most of the time, on one CPU a program: the longest first, side by side.
-    longest = sorted(wanted, key=lambda name: -len(wanted[name][1]))
-    with ThreadPoolExecutor(_VERIFIERS) as pool:
-        answers = {name: pool.submit(_load_one, name, *wanted[name]) for name in longest}
+    answers = _load_each(wanted)
     for name in wanted:
-        answer = answers[name].result()
+        answer = answers[name]
         if isinstance(answer, AttachError):
             loaded.refused[name] = answer
         elif answer[0] < 0:
@@ -122,6 +120,16 @@ def _load_programs(
             loaded.refused[name] = programs.refusal(name, wanted[name][0], -answer[0], answer[1], sources.get(name))
         else:
             loaded.programs[name] = answer[0]
+
+
+def _load_each(wanted: Mapping[str, tuple[ProgramType, bytes]]) -> dict[str, tuple[int, str] | AttachError]:
+    """The verifier takes most of the time, on one CPU a program: where several are long, side by side."""
+    longest = sorted(wanted, key=lambda name: -len(wanted[name][1]))
+    if len(longest) < 2 or len(wanted[longest[1]][1]) < _LONG:
+        return {name: _load_one(name, *wanted[name]) for name in wanted}
+    with ThreadPoolExecutor(_VERIFIERS) as pool:
+        answers = {name: pool.submit(_load_one, name, *wanted[name]) for name in longest}
+    return {name: answer.result() for name, answer in answers.items()}
 
 
 def _load_one(name: str, kind: ProgramType, code: bytes) -> tuple[int, str] | AttachError:
