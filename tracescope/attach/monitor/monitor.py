@@ -32,7 +32,7 @@ _RAW = {
 _COUNTED = {
     Kind.FORK: ("raw_fork",),
     Kind.EXEC: ("raw_exec",),
-    Kind.FAILED: ("sys_exit_execve", "sys_exit_execveat"),
+    Kind.FAILED: ("sys_exit",),
     Kind.EXIT: ("raw_exit",),
 }
 
@@ -57,7 +57,8 @@ class MonitorSession(RingSession[ProcessEvent]):
             if function in loaded.programs or function in loaded.refused:
                 attached.callback(os.close, _attach_raw(event, program_of(loaded, function)))
         for format_ in self.plan.calls:
-            attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, format_.name)))
+            program = "sys_exit" if format_.name.startswith("sys_exit_") else format_.name
+            attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, program)))
         if self.plan.filters.tree:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 

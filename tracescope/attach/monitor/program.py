@@ -69,7 +69,7 @@ def monitor_text(plan: MonitorPlan) -> str:
     """The whole program as C: numbers, filters, and monitor.c."""
     source = files(__package__).joinpath("monitor.c").read_text("ascii")
     defines = "".join(f"#define {name} {number}\n" for name, number in _numbers(plan).items())
-    return "\n".join((_TITLE, defines, reader_text(), _CONTROL, filter_text(plan.filters), source))
+    return "\n".join((_TITLE, defines, reader_text(counted=False), _CONTROL, filter_text(plan.filters), source))
 
 
 def _numbers(plan: MonitorPlan) -> dict[str, int]:
@@ -78,6 +78,7 @@ def _numbers(plan: MonitorPlan) -> dict[str, int]:
         "FOLLOWS": bool(plan.filters.tree),
         "RECORDS_EXEC": not plan.failed_only,
         "RECORDS_LIFE": plan.records_life,
+        "WITH_LIFE": plan.records_life,
         "SAYS_DEAD": plan.says_dead,
     }
     numbers = _NUMBERS | {name: int(on) for name, on in switches.items()}
