@@ -55,6 +55,25 @@ class MonitorPlan:
     notes: tuple[str, ...]
 
     @property
+    def words(self) -> dict[str, int]:
+        """Where the calls' records hold their fields, in 8-byte words, by `EVENT_FIELD`."""
+        return {
+            f"{format_.name}_{field.name}".upper(): field.offset // 8
+            for format_ in self.calls
+            for field in format_.fields
+        }
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The functions that hang on something."""
+        names = [name for name in ("sys_enter_execve", "sys_enter_execveat") if any(c.name == name for c in self.calls)]
+        if any(call.name.startswith("sys_exit_") for call in self.calls):
+            names.append("sys_exit")
+        if self.records_life or self.filters.tree:
+            names += ["raw_fork", "raw_exec", "raw_exit"]
+        return (*names, "raw_switch") if self.records_life else tuple(names)
+
+    @property
     def records_life(self) -> bool:
         """True when forks, execs and exits are handed over from the scheduler's tracepoints."""
         return not (self.strict or self.failed_only)

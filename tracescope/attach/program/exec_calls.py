@@ -276,7 +276,7 @@ int exec_again(u64 *ctx)
 
 
 def reader_text(*, counted: bool = True) -> str:
-    """`struct text` and the function that fills it from the pointers of a call: file name, argv, and envp if counted."""
+    """`struct text` and what fills it from the pointers of a call: file name, argv, and envp if counted."""
     numbers = {"counted": int(counted), "argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP, "text": _TEXT_BYTES}
     return _READ_TEXT % {**{str(flag.name): int(flag) for flag in ExecFlag}, **numbers}
 
