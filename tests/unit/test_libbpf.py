@@ -160,7 +160,7 @@ def test_without_clang_the_refusal_names_the_package(monkeypatch: pytest.MonkeyP
 
 def test_without_the_library_the_refusal_names_the_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(library, "LIBRARY", "libbpf-that-is-not-there.so.1")
-    library._library.cache_clear()
+    library.library.cache_clear()
     try:
         refused = missing()
         assert refused is not None
@@ -168,7 +168,7 @@ def test_without_the_library_the_refusal_names_the_package(monkeypatch: pytest.M
         with pytest.raises(Refused, match="libbpf cannot be used"):
             LibbpfBackend().load("")
     finally:
-        library._library.cache_clear()
+        library.library.cache_clear()
 
 
 @needs_clang

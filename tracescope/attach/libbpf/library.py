@@ -22,7 +22,7 @@ from typing import Any
 from tracescope.attach.libbpf.translate import PREFIX, SECTION
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("LIBRARY", "Linked", "link", "missing_library")
+__all__ = ("LIBRARY", "Library", "Linked", "library", "link", "missing_library")
 
 LIBRARY = "libbpf.so.1"
 _INSTALL = "apt-get install libbpf1, or the distribution's package that has libbpf.so.1"
@@ -71,6 +71,10 @@ _FUNCTIONS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__next_map": (c_void_p, (c_void_p, c_void_p)),
     "bpf_object__next_program": (c_void_p, (c_void_p, c_void_p)),
     "bpf_object__btf": (c_void_p, (c_void_p,)),
+    "btf__load_vmlinux_btf": (c_void_p, ()),
+    "btf__free": (None, (c_void_p,)),
+    "btf__find_by_name_kind": (ctypes.c_int32, (c_void_p, c_char_p, c_uint32)),
+    "btf__type_by_id": (c_void_p, (c_void_p, c_uint32)),
     "btf__name_by_offset": (c_char_p, (c_void_p, c_uint32)),
     "bpf_map__name": (c_char_p, (c_void_p,)),
     "bpf_map__fd": (c_int, (c_void_p,)),
@@ -103,7 +107,7 @@ class Linked:
 def missing_library() -> Refused | None:
     """Why libbpf cannot be used here, or None when it can."""
     try:
-        _library()
+        library()
     except Refused as refused:
         return refused
     return None
@@ -118,7 +122,7 @@ def link(
     `constants` are the bytes of its sections of read-only data, by their name (`.rodata`). Raises AttachError with what
     libbpf said in `log`, Refused without libbpf.
     """
-    opened = _Object(_library(), data, name)
+    opened = _Object(library(), data, name)
     try:
         with _LOCK:
             opened.link(constants or {}, only)
@@ -133,7 +137,7 @@ _current: list[_Object] = []
 _said: list[str] = []
 
 
-class _Library:
+class Library:
     """The functions, typed; what libbpf prints is kept."""
 
     def __init__(self, lib: ctypes.CDLL) -> None:
@@ -155,13 +159,14 @@ class _Library:
 
 
 @cache
-def _library() -> _Library:
+def library() -> Library:
+    """The library, loaded once; raises Refused where there is none that can be used."""
     try:
         lib = ctypes.CDLL(LIBRARY, use_errno=True)
     except OSError:
         raise Refused("libbpf cannot be used", f"{LIBRARY} is not installed", _INSTALL) from None
     try:
-        return _Library(lib)
+        return Library(lib)
     except AttributeError as error:
         raise Refused("libbpf cannot be used", f"this {LIBRARY} has no working {error.args[0]}", _INSTALL) from None
 
@@ -184,7 +189,7 @@ def _prepare(program: int, options: Any, _cookie: int) -> int:
 
 
 class _Object:
-    def __init__(self, lib: _Library, data: bytes, name: str) -> None:
+    def __init__(self, lib: Library, data: bytes, name: str) -> None:
         self._lib = lib
         self._data = data
         self._name = name.encode("ascii")

@@ -1,96 +1,7 @@
 /* What stands before monitor.c in the object that is shipped: numbers that are known only where it runs.
 
-   Offsets are CO-RE relocations: libbpf puts them in, from the running kernel's BTF. The structures have only the
-   members that are asked for; their kinds count (a pointer, a number, a structure), not their types. Modes and filters
-   are in `settings`, which is written before the programs are loaded: the verifier sees constants. */
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct list_head { struct list_head *next; };
-struct counter { int counter; };
-struct sched_entity { u64 sum_exec_runtime; };
-struct task_struct {
-    void *mm, *real_parent, *group_leader, *thread_pid, *signal;
-    int pid, tgid, exit_code, exit_state;
-    u64 start_time, utime, stime;
-    struct list_head thread_node;
-    struct sched_entity se;
-};
-struct signal_struct {
-    struct counter live;
-    u32 flags;
-    int group_exit_code;
-    struct list_head thread_head;
-    u64 utime, stime, sum_sched_runtime, maxrss;
-};
-struct upid { int nr; };
-struct pid {
-    u32 level;
-    struct upid numbers[1];
-};
-struct mm_struct {
-    u64 arg_start, arg_end;
-    void *exe_file;
-};
-struct linux_binprm { const char *filename, *interp; };
-struct path { void *mnt, *dentry; };
-struct file { struct path f_path; };
-struct qstr { const char *name; };
-struct dentry {
-    void *d_parent;
-    struct qstr d_name;
-};
-struct vfsmount { void *mnt_root; };
-struct mount {
-    struct vfsmount mnt;
-    void *mnt_parent, *mnt_mountpoint;
-};
-#pragma clang attribute pop
-
-#define OFFSET(type, member) __builtin_preserve_field_info(((struct type *)0)->member, 0)
-#define SIZE(type) __builtin_preserve_type_info(*(struct type *)0, 1)
-
-#define TASK_STRUCT_MM OFFSET(task_struct, mm)
-#define TASK_STRUCT_PID OFFSET(task_struct, pid)
-#define TASK_STRUCT_TGID OFFSET(task_struct, tgid)
-#define TASK_STRUCT_REAL_PARENT OFFSET(task_struct, real_parent)
-#define TASK_STRUCT_GROUP_LEADER OFFSET(task_struct, group_leader)
-#define TASK_STRUCT_START_TIME OFFSET(task_struct, start_time)
-#define TASK_STRUCT_THREAD_PID OFFSET(task_struct, thread_pid)
-#define TASK_STRUCT_SIGNAL OFFSET(task_struct, signal)
-#define TASK_STRUCT_THREAD_NODE OFFSET(task_struct, thread_node)
-#define TASK_STRUCT_EXIT_CODE OFFSET(task_struct, exit_code)
-#define TASK_STRUCT_EXIT_STATE OFFSET(task_struct, exit_state)
-#define TASK_STRUCT_UTIME OFFSET(task_struct, utime)
-#define TASK_STRUCT_STIME OFFSET(task_struct, stime)
-#define TASK_STRUCT_SE OFFSET(task_struct, se)
-#define SCHED_ENTITY_SUM_EXEC_RUNTIME OFFSET(sched_entity, sum_exec_runtime)
-#define SIGNAL_STRUCT_LIVE OFFSET(signal_struct, live)
-#define SIGNAL_STRUCT_FLAGS OFFSET(signal_struct, flags)
-#define SIGNAL_STRUCT_GROUP_EXIT_CODE OFFSET(signal_struct, group_exit_code)
-#define SIGNAL_STRUCT_THREAD_HEAD OFFSET(signal_struct, thread_head)
-#define SIGNAL_STRUCT_UTIME OFFSET(signal_struct, utime)
-#define SIGNAL_STRUCT_STIME OFFSET(signal_struct, stime)
-#define SIGNAL_STRUCT_SUM_SCHED_RUNTIME OFFSET(signal_struct, sum_sched_runtime)
-#define SIGNAL_STRUCT_MAXRSS OFFSET(signal_struct, maxrss)
-#define PID_LEVEL OFFSET(pid, level)
-#define PID_NUMBERS OFFSET(pid, numbers)
-#define UPID_NR OFFSET(upid, nr)
-#define UPID_BYTES SIZE(upid)
-#define MM_STRUCT_ARG_START OFFSET(mm_struct, arg_start)
-#define MM_STRUCT_ARG_END OFFSET(mm_struct, arg_end)
-#define MM_STRUCT_EXE_FILE OFFSET(mm_struct, exe_file)
-#define LINUX_BINPRM_FILENAME OFFSET(linux_binprm, filename)
-#define LINUX_BINPRM_INTERP OFFSET(linux_binprm, interp)
-#define FILE_F_PATH OFFSET(file, f_path)
-#define PATH_MNT OFFSET(path, mnt)
-#define PATH_DENTRY OFFSET(path, dentry)
-#define DENTRY_D_PARENT OFFSET(dentry, d_parent)
-#define DENTRY_D_NAME OFFSET(dentry, d_name)
-#define QSTR_NAME OFFSET(qstr, name)
-#define VFSMOUNT_MNT_ROOT OFFSET(vfsmount, mnt_root)
-#define MOUNT_MNT OFFSET(mount, mnt)
-#define MOUNT_MNT_PARENT OFFSET(mount, mnt_parent)
-#define MOUNT_MNT_MOUNTPOINT OFFSET(mount, mnt_mountpoint)
+   Offsets, modes and filters are in `settings`, which is written before the programs are loaded: the verifier sees
+   constants, and leaves out what a mode has no use for. */
 
 struct settings {
     u32 strict;
@@ -102,6 +13,7 @@ struct settings {
     u32 path[PATH_STEPS];   /* to the number of a pid namespace: offsets, each of a pointer but for the last */
     u32 levels[CGROUPS];
     u64 cgroups[CGROUPS];   /* 0: no more */
+    u32 offsets[OFFSETS];   /* in the running kernel's structures: the names are put before this */
 };
 
 const volatile struct settings settings = {};

@@ -18,18 +18,18 @@ from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.loading import Loaded, load_linked
 from tracescope.attach.libbpf.library import link, missing_library
 from tracescope.attach.libbpf.translate import to_libbpf
-from tracescope.attach.monitor.plan import MonitorPlan
+from tracescope.attach.monitor.plan import OFFSETS, MonitorPlan
 from tracescope.attach.monitor.program import KINDS, NUMBERS, source
 from tracescope.attach.plan import Filters
 from tracescope.attach.program.exec_calls import reader_text
 from tracescope.attach.program.filters import TREE_SIZE, comm_words
 
-__all__ = ("OBJECT", "RECORD", "SETTINGS", "choices", "load", "record", "settings", "shipped_text", "why_not")
+__all__ = ("OBJECT", "RECORD", "SETTINGS", "Filter", "choices", "load", "record", "settings", "shipped_text", "why_not")
 
 OBJECT, RECORD = "exec.bpf.o", "exec.bpf.json"
 """The object, and what it was made of."""
 _PATH_STEPS, _CGROUPS, _CHOICES = 8, 8, 1024
-SETTINGS = struct.Struct(f"=6I{_PATH_STEPS}I{_CGROUPS}I{_CGROUPS}Q")
+SETTINGS = struct.Struct(f"@6I{_PATH_STEPS}I{_CGROUPS}I{_CGROUPS}Q{len(OFFSETS)}I0Q")
 """`struct settings`."""
 _CHOICE = struct.Struct("=3Q")
 
@@ -64,8 +64,9 @@ def shipped_text() -> str:
     """The text that the object is compiled of, for clang."""
     numbers = NUMBERS | KINDS | _CALLS | {str(one.name): int(one) for one in Filter}
     numbers |= {"WITH_LIFE": 1, "FOLLOWS": 1, "TREE": TREE_SIZE}
-    numbers |= {"PATH_STEPS": _PATH_STEPS, "CGROUPS": _CGROUPS, "CHOICES": _CHOICES}
+    numbers |= {"PATH_STEPS": _PATH_STEPS, "CGROUPS": _CGROUPS, "CHOICES": _CHOICES, "OFFSETS": len(OFFSETS)}
     defines = "".join(f"#define {name} {number}\n" for name, number in numbers.items())
+    defines += "".join(f"#define {name} (settings.offsets[{index}])\n" for index, name in enumerate(OFFSETS))
     return to_libbpf("\n".join((defines, source("shipped.h"), reader_text(counted=False), source("monitor.c"))))
 
 
@@ -99,7 +100,9 @@ def settings(plan: MonitorPlan) -> bytes:
     ids, levels = [one.id for one in filters.cgroup], [one.level for one in filters.cgroup]
     modes = (plan.strict, not plan.failed_only, plan.records_life, plan.says_dead)
     padded = [*_padded(path, _PATH_STEPS), *_padded(levels, _CGROUPS), *_padded(ids, _CGROUPS)]
-    return SETTINGS.pack(*map(int, modes), _bits(filters), len(path), *padded)
+    return SETTINGS.pack(
+        *map(int, modes), _bits(filters), len(path), *padded, *(plan.offsets[name] for name in OFFSETS)
+    )
 
 
 def _padded(numbers: Any, size: int) -> list[int]:
