@@ -12,6 +12,8 @@ import resource
 import socket
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -75,6 +77,9 @@ def running(text: str, event_name: str = EVENT) -> Iterator[Mapping[str, int]]:
         for program in loaded.programs.values():
             event = attach_tracepoint(format_of(event_name), program)
             stack.callback(os.close, event)
+        # A thread that loaded programs is joined a moment before the kernel forgets it.
+        while len(os.listdir("/proc/self/task")) > threading.active_count():
+            time.sleep(0.001)
         yield loaded.maps
 
 

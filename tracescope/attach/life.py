@@ -119,6 +119,10 @@ class ProgramSession(ABC):
         It is called every `PAUSE` seconds, and once when no program of ours runs any more.
         """
 
+    def _load(self) -> Loaded:
+        """The programs in the kernel; raises AttachError or Refused."""
+        return self._backend.load(self.program_text, self._kinds)
+
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
@@ -174,7 +178,7 @@ class ProgramSession(ABC):
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)
-        with self._backend.load(self.program_text, self._kinds) as loaded, ExitStack() as undo:
+        with self._load() as loaded, ExitStack() as undo:
             if self._stop.is_set():
                 return
             enter(SessionState.ATTACH)

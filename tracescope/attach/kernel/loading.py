@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -12,7 +13,7 @@ from tracescope.attach.kernel import bpf, programs
 from tracescope.attach.kernel.programs import ProgramType
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("BY_NAME", "STEP", "Compiled", "Loaded", "MapSpec", "Sources", "load", "map_numbers", "with_maps")
+__all__ = ("BY_NAME", "STEP", "Compiled", "Loaded", "MapSpec", "Sources", "load", "load_linked", "with_maps")
 
 Sources: TypeAlias = Mapping[str, Mapping[int, str]]
 """Lines of source by function, and by the number of the instruction where each begins."""
@@ -23,8 +24,9 @@ BY_NAME: Mapping[str, ProgramType] = {}
 STEP = "to_"
 """A map of one program is named so and by the function that is in it: the next step of those that call it."""
 
-_PROGRAMS = 3
 _FIRST = struct.pack("=I", 0)
+_VERIFIERS = min(8, os.cpu_count() or 1)
+_LONG = 256 * 8
 _LOAD_64 = 0x18
 _MAP_FD = 1
 
@@ -78,43 +80,82 @@ def load(compiled: Compiled, kinds: Mapping[str, ProgramType] = BY_NAME, lines: 
     A program that the kernel refuses does not stop the others; `lines` is asked only then, for the lines of source by
     function and instruction.
     """
-    loaded = Loaded()
+    maps: dict[str, int] = {}
     try:
         for name, spec in compiled.maps.items():
-            loaded.maps[name] = _create(name, spec)
-        numbers = {spec.fd: loaded.maps[name] for name, spec in compiled.maps.items()}
-        sources: Sources = {}
-        for name, code in compiled.programs.items():
-            kind = kinds.get(name) or _kind(name)
-            try:
-                fd, log = programs.load_program(kind, with_maps(code, numbers), f"ts_{name}")
-            except AttachError as error:
-                loaded.refused[name] = error
-                continue
-            if fd < 0:
-                sources = sources or lines()
-                loaded.refused[name] = programs.refusal(name, kind, -fd, log, sources.get(name))
-            else:
-                loaded.programs[name] = fd
-        _join(compiled, loaded)
+            maps[name] = _create(name, spec)
+    except BaseException:
+        for fd in maps.values():
+            os.close(fd)
+        raise
+    numbers = {spec.fd: maps[name] for name, spec in compiled.maps.items()}
+    linked = {name: with_maps(code, numbers) for name, code in compiled.programs.items()}
+    return load_linked(maps, linked, kinds, lines)
+
+
+def load_linked(
+    maps: Mapping[str, int], programs_: Mapping[str, bytes], kinds: Mapping[str, ProgramType] = BY_NAME,
+    lines: Callable[[], Sources] = dict,
+) -> Loaded:  # fmt: skip
+    """The same for instructions that hold the maps' descriptors; the maps are the result's from here on."""
+    loaded = Loaded()
+    loaded.maps.update(maps)
+    try:
+        _load_programs(
+            loaded, {name: (kinds.get(name) or _kind(name), code) for name, code in programs_.items()}, lines
+        )
+        _join(loaded, programs_)
     except BaseException:
         loaded.close()
         raise
     return loaded
 
 
-def _join(compiled: Compiled, loaded: Loaded) -> None:
+def _join(loaded: Loaded, linked: Mapping[str, bytes]) -> None:
     """Put the programs that others go on into where those look for them; without it, those are refused as it is."""
-    for name, spec in compiled.maps.items():
-        if spec.kind != _PROGRAMS:
-            continue
+    for name, number in loaded.maps.items():
         step = name.removeprefix(STEP)
-        if step in loaded.programs:
-            bpf.map_update(loaded.maps[name], _FIRST, struct.pack("=I", loaded.programs[step]))
+        if step == name:
             continue
-        for function in [one for one in loaded.programs if spec.fd in map_numbers(compiled.programs[one])]:
+        if step in loaded.programs:
+            bpf.map_update(number, _FIRST, struct.pack("=I", loaded.programs[step]))
+            continue
+        for function in [one for one in loaded.programs if number in _map_numbers(linked[one])]:
             os.close(loaded.programs.pop(function))
             loaded.refused[function] = loaded.refused[step]
+
+
+def _load_programs(
+    loaded: Loaded, wanted: Mapping[str, tuple[ProgramType, bytes]], lines: Callable[[], Sources]
+) -> None:
+    sources: Sources = {}
+    answers = _load_each(wanted)
+    for name in wanted:
+        answer = answers[name]
+        if isinstance(answer, AttachError):
+            loaded.refused[name] = answer
+        elif answer[0] < 0:
+            sources = sources or lines()
+            loaded.refused[name] = programs.refusal(name, wanted[name][0], -answer[0], answer[1], sources.get(name))
+        else:
+            loaded.programs[name] = answer[0]
+
+
+def _load_each(wanted: Mapping[str, tuple[ProgramType, bytes]]) -> dict[str, tuple[int, str] | AttachError]:
+    """The verifier takes most of the time, on one CPU a program: where several are long, side by side."""
+    longest = sorted(wanted, key=lambda name: -len(wanted[name][1]))
+    if len(longest) < 2 or len(wanted[longest[1]][1]) < _LONG:
+        return {name: _load_one(name, *wanted[name]) for name in wanted}
+    with ThreadPoolExecutor(_VERIFIERS) as pool:
+        answers = {name: pool.submit(_load_one, name, *wanted[name]) for name in longest}
+    return {name: answer.result() for name, answer in answers.items()}
+
+
+def _load_one(name: str, kind: ProgramType, code: bytes) -> tuple[int, str] | AttachError:
+    try:
+        return programs.load_program(kind, code, f"ts_{name}")
+    except AttachError as error:
+        return error
 
 
 def _kind(function: str) -> ProgramType:
@@ -139,7 +180,7 @@ def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
     return bytes(patched)
 
 
-def map_numbers(code: bytes) -> set[int]:
+def _map_numbers(code: bytes) -> set[int]:
     """The maps that the instructions use."""
     return {number for _, number in _map_loads(code)}
 

@@ -89,9 +89,8 @@ BPF_PERCPU_ARRAY(counts, struct count, 4);
 BPF_PERCPU_ARRAY(scratch, struct scratch, 1);   /* programs on tracepoints never interrupt each other on a CPU */
 /* By task. A call that never returns is forgotten when there is no room. */
 BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);
-#if RECORDS_LIFE
 BPF_HASH(programs, u32, u64, PROCESSES);        /* when the last exec handed over was done, by process */
-#endif
+
 static inline u64 read64(u64 at)
 {
     u64 value = 0;
@@ -142,7 +141,6 @@ static inline int hand_over(u32 kind, void *record, u64 size)
     return 0;
 }
 
-#if RECORDS_EXEC
 /* The names from a file up to the root, each with its NUL: across mounts, as d_path() goes. */
 static inline void append_exe(struct started *record, u64 file)
 {
@@ -201,9 +199,8 @@ static inline int started(u64 task, struct call *call, u64 name, u64 interpreter
     if (!record)
         return 0;
     fill(&record->head, EXEC, task);
-#if RECORDS_LIFE
-    programs.update(&record->head.pid, &record->head.time_ns);
-#endif
+    if (RECORDS_LIFE)
+        programs.update(&record->head.pid, &record->head.time_ns);
     __builtin_memset(&record->entered_ns, 0, sizeof(*record) - sizeof(record->head) - sizeof(record->bytes));
     record->head.tid = tid;
     record->head.flags = NOT_ENTERED;
@@ -231,7 +228,7 @@ static inline int started(u64 task, struct call *call, u64 name, u64 interpreter
     used = record->name_size + record->interpreter_size + record->argv_size + record->exe_size;
     return hand_over(EXEC, record, sizeof(*record) - sizeof(record->bytes) + (used & BYTES_MASK));
 }
-#endif
+
 static inline int failed(u64 task, struct call *call, s64 ret)
 {
     int zero = 0, size;
@@ -286,11 +283,9 @@ static inline int leave(s64 ret)
 
     if (ret < 0 && wanted())
         failed(task, call, ret);
-#if STRICT && RECORDS_EXEC
     /* The memory that held the filename is gone by now. */
-    if (ret >= 0 && call && wanted())
+    if (STRICT && RECORDS_EXEC && ret >= 0 && call && wanted())
         started(task, call, (u64)call->name, 0, call->tid);
-#endif
     if (call)
         calls.delete(&task);
     return 0;
@@ -318,21 +313,19 @@ int sys_enter_execveat(u64 *ctx)
 }
 #endif
 
+/* One program serves both: what returns looks the same. */
 #ifdef SYS_EXIT_EXECVE_RET
-int sys_exit_execve(u64 *ctx)
+#define SYS_EXIT_RET SYS_EXIT_EXECVE_RET
+#elif defined(SYS_EXIT_EXECVEAT_RET)
+#define SYS_EXIT_RET SYS_EXIT_EXECVEAT_RET
+#endif
+#ifdef SYS_EXIT_RET
+int sys_exit(u64 *ctx)
 {
-    return leave(ctx[SYS_EXIT_EXECVE_RET]);
+    return leave(ctx[SYS_EXIT_RET]);
 }
 #endif
 
-#ifdef SYS_EXIT_EXECVEAT_RET
-int sys_exit_execveat(u64 *ctx)
-{
-    return leave(ctx[SYS_EXIT_EXECVEAT_RET]);
-}
-#endif
-
-#if RECORDS_LIFE
 BPF_HASH(ending, u64, struct ended, ENDING);    /* by task: ended, and still on its CPU */
 
 static inline void add_thread(struct ended *record, u64 task)
@@ -388,7 +381,9 @@ static inline int ended(u64 task, u64 signal)
     return hand_over(EXIT, &record, sizeof(record));
 }
 
-/* The sums of a thread are brought up to date when it leaves its CPU: what lived 3 ms may have used 0 until then. */int raw_switch(u64 *ctx)
+#if WITH_LIFE
+/* The sums of a thread are brought up to date when it leaves its CPU: what lived 3 ms may have used 0 until then. */
+int raw_switch(u64 *ctx)
 {
     u64 task = ctx[1];
     struct ended *found;
@@ -406,7 +401,7 @@ static inline int ended(u64 task, u64 signal)
 }
 #endif
 
-#if RECORDS_LIFE || FOLLOWS
+#if WITH_LIFE || FOLLOWS
 int raw_fork(u64 *ctx)
 {
     u64 task = ctx[1];
@@ -418,12 +413,10 @@ int raw_fork(u64 *ctx)
     if (tree.lookup(&parent))
         tree.update(&child, &one);
 #endif
-#if RECORDS_LIFE
-    if (child == read32(task + TASK_STRUCT_TGID) && wanted()) {
+    if (RECORDS_LIFE && child == read32(task + TASK_STRUCT_TGID) && wanted()) {
         fill(&record, FORK, task);
         hand_over(FORK, &record, sizeof(record));
     }
-#endif
     return 0;
 }
 
@@ -442,13 +435,13 @@ int raw_exec(u64 *ctx)
         tree.delete(&before);
     }
 #endif
-#if RECORDS_LIFE
+    if (!RECORDS_LIFE)
+        return 0;
     call = calls.lookup(&task);
     if (wanted())
         started(task, call, name, interpreter == name ? 0 : interpreter, before);
     if (call)
         calls.delete(&task);
-#endif
     return 0;
 }
 
@@ -458,15 +451,9 @@ int raw_exit(u64 *ctx)
     u32 tid = bpf_get_current_pid_tgid();
 
     calls.delete(&task);
-#if RECORDS_LIFE
-#if SAYS_DEAD
-    if ((u8)ctx[1])
-#else
-    /* Two last threads that end at the same time may both see this. */
-    if (!read32(signal + SIGNAL_STRUCT_LIVE))
-#endif
+    /* Two last threads that end at the same time may both see that none lives. */
+    if (RECORDS_LIFE && (SAYS_DEAD ? (u8)ctx[1] : !read32(signal + SIGNAL_STRUCT_LIVE)))
         ended(task, signal);
-#endif
 #if FOLLOWS
     tree.delete(&tid);
 #endif

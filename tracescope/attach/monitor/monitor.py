@@ -9,8 +9,12 @@ from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode.events import Clock
 from tracescope.attach.kernel import bpf, tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
+from tracescope.attach.libbpf.backend import LibbpfBackend
+from tracescope.attach.libbpf.library import missing_library
+from tracescope.attach.libbpf.types import kernel_types
+from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.decode import decode_record
-from tracescope.attach.monitor.plan import EVENTS, MonitorPlan, monitor_plan
+from tracescope.attach.monitor.plan import EVENTS, MonitorPlan, Types, monitor_plan
 from tracescope.attach.monitor.program import Kind, monitor_text
 from tracescope.attach.open import check_kernel, read_formats
 from tracescope.attach.plan import NO_FILTERS, Filters
@@ -32,7 +36,7 @@ _RAW = {
 _COUNTED = {
     Kind.FORK: ("raw_fork",),
     Kind.EXEC: ("raw_exec",),
-    Kind.FAILED: ("sys_exit_execve", "sys_exit_execveat"),
+    Kind.FAILED: ("sys_exit",),
     Kind.EXIT: ("raw_exit",),
 }
 
@@ -46,18 +50,40 @@ class MonitorSession(RingSession[ProcessEvent]):
             backend=backend, buffer=buffer,
         )  # fmt: skip
         self.plan = plan
+        self.shipped = (backend is None or isinstance(backend, LibbpfBackend)) and not shipped.why_not(plan)
+        """The object of the package runs, and not the text."""
         self._clock = Clock.now()
 
     def decode(self, record: bytes) -> ProcessEvent:
         """The event in a record."""
         return decode_record(record, self._clock)
 
+    def _load(self) -> Loaded:
+        """The object of the package, or where that cannot be used the text, compiled."""
+        if not self.shipped:
+            return super()._load()
+        refusal: TraceScopeError
+        try:
+            loaded = shipped.load(self.plan)
+            if not loaded.refused:
+                return loaded
+            refusal = next(iter(loaded.refused.values()))
+            loaded.close()
+        except AttachError as error:
+            refusal = error
+        self.shipped = False
+        try:
+            return super()._load()
+        except Refused:
+            raise refusal from None
+
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
         for function, event in _RAW.items():
             if function in loaded.programs or function in loaded.refused:
                 attached.callback(os.close, _attach_raw(event, program_of(loaded, function)))
         for format_ in self.plan.calls:
-            attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, format_.name)))
+            program = "sys_exit" if format_.name.startswith("sys_exit_") else format_.name
+            attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, program)))
         if self.plan.filters.tree:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 
@@ -92,9 +118,11 @@ def plan_monitor(
     host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False
 ) -> MonitorPlan:
     """The plan with what the host says about its structures and events. Raises Refused."""
-    try:
-        types = read_types(host)
-    except TraceScopeError as error:
-        fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
-        raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
-    return monitor_plan(types, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
+    with ExitStack() as undo:
+        try:
+            fast = host.live and missing_library() is None
+            types: Types = undo.enter_context(kernel_types()) if fast else read_types(host)
+        except TraceScopeError as error:
+            fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
+            raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
+        return monitor_plan(types, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)

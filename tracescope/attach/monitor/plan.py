@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.errors import Missing, Refused
 from tracescope.model import EventFormat
-from tracescope.sources.btf import Btf
 
-__all__ = ("EVENTS", "MonitorPlan", "monitor_plan", "offsets")
+__all__ = ("EVENTS", "OFFSETS", "MonitorPlan", "Sized", "Types", "monitor_plan", "offsets")
 
 _EXIT = "sched:sched_process_exit"
 _CALLS = tuple(f"syscalls:sys_{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit"))
@@ -38,6 +38,36 @@ mount: mnt mnt_parent mnt_mountpoint
 """
 
 
+_PATHS = [
+    (struct, member)
+    for struct, _, members in (line.partition(": ") for line in _MEMBERS.split("\n"))
+    for member in members.split()
+]
+OFFSETS = (*(f"{struct}_{member}".upper() for struct, member in _PATHS), "UPID_BYTES")
+"""The names of the offsets, in an order of their own."""
+
+
+class Types(Protocol):
+    """What is asked of a kernel's types; raises Missing."""
+
+    def member_offset(self, struct: str, member: str, /) -> int:
+        """In bytes."""
+        ...
+
+    def layout(self, name: str, /) -> Sized:
+        """Of a structure."""
+        ...
+
+
+class Sized(Protocol):
+    """What has a size in bytes."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MonitorPlan:
     """Everything that the monitor's program text, session and decoding need to agree on."""
@@ -47,12 +77,31 @@ class MonitorPlan:
     """Only the system calls' own tracepoints: no forks, no exits; an exec is done when its call returns 0."""
     failed_only: bool
     offsets: Mapping[str, int]
-    """In bytes, by `STRUCT_MEMBER`."""
+    """In bytes, by `STRUCT_MEMBER` (`OFFSETS`)."""
     calls: tuple[EventFormat, ...]
     """Those tracepoints of execve and execveat that this host has."""
     says_dead: bool
     """The exit event itself says whether a thread is the last of its process."""
     notes: tuple[str, ...]
+
+    @property
+    def words(self) -> dict[str, int]:
+        """Where the calls' records hold their fields, in 8-byte words, by `EVENT_FIELD`."""
+        return {
+            f"{format_.name}_{field.name}".upper(): field.offset // 8
+            for format_ in self.calls
+            for field in format_.fields
+        }
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The functions that hang on something."""
+        names = [name for name in ("sys_enter_execve", "sys_enter_execveat") if any(c.name == name for c in self.calls)]
+        if any(call.name.startswith("sys_exit_") for call in self.calls):
+            names.append("sys_exit")
+        if self.records_life or self.filters.tree:
+            names += ["raw_fork", "raw_exec", "raw_exit"]
+        return (*names, "raw_switch") if self.records_life else tuple(names)
 
     @property
     def records_life(self) -> bool:
@@ -61,7 +110,7 @@ class MonitorPlan:
 
 
 def monitor_plan(
-    btf: Btf, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool
+    types: Types, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool
 ) -> MonitorPlan:
     """The plan for a host with these types and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
@@ -73,18 +122,13 @@ def monitor_plan(
         notes.append(f"failed execs are not seen: {why}")
     exit_ = formats.get(_EXIT)
     says_dead = exit_ is not None and any(field.name == "group_dead" for field in exit_.fields)
-    return MonitorPlan(filters, strict, failed_only, offsets(btf), calls, says_dead, tuple(notes))
+    return MonitorPlan(filters, strict, failed_only, offsets(types), calls, says_dead, tuple(notes))
 
 
-def offsets(btf: Btf) -> dict[str, int]:
+def offsets(types: Types) -> dict[str, int]:
     """Offsets in bytes by `STRUCT_MEMBER`; raises Refused when this kernel's structures have other members."""
-    found = {}
-    for line in _MEMBERS.split("\n"):
-        struct, _, members = line.partition(": ")
-        for member in members.split():
-            try:
-                found[f"{struct}_{member}".upper()] = btf.member_offset(struct, member)
-            except Missing as error:
-                raise Refused("this kernel's processes cannot be monitored", str(error)) from None
-    found["UPID_BYTES"] = btf.layout("upid").size
-    return found
+    try:
+        found = [types.member_offset(struct, member) for struct, member in _PATHS]
+        return dict(zip(OFFSETS, (*found, types.layout("upid").size), strict=True))
+    except Missing as error:
+        raise Refused("this kernel's processes cannot be monitored", str(error)) from None

@@ -10,7 +10,7 @@ from tracescope.attach.monitor.plan import MonitorPlan
 from tracescope.attach.program import RING_BYTES, filter_text
 from tracescope.attach.program.exec_calls import TEXT, reader_text
 
-__all__ = ("ENDED", "FAILED", "HEAD", "STARTED", "Flag", "Kind", "monitor_text")
+__all__ = ("ENDED", "FAILED", "HEAD", "KINDS", "NUMBERS", "STARTED", "Flag", "Kind", "monitor_text", "source")
 
 HEAD = struct.Struct("=4Q8I16s")
 """`struct head`: time_ns, start_ns, parent_start_ns, cgroup, kind, flags, pid, tid, ppid, uid, ns_pid, cpu, comm."""
@@ -44,7 +44,9 @@ class Flag(IntFlag):
     """The filename is the beginning of a longer one."""
 
 
-_NUMBERS = {
+KINDS = {str(one.name): int(one) for one in (*Kind, *Flag)}
+"""What names stand for in the text: kinds of records and their flags."""
+NUMBERS = {
     "NAME": 4096,
     "INTERPRETER": 1024,
     "KEPT_NAME": 256,
@@ -52,7 +54,7 @@ _NUMBERS = {
     "EXE_STEPS": 64,
     "BYTES_MASK": 16383,
 }
-_NUMBERS |= {
+NUMBERS |= {
     "SIGNAL_GROUP_EXIT": 4,
     "CALLS": 16384,
     "PROCESSES": 32768,
@@ -60,6 +62,7 @@ _NUMBERS |= {
     "THREADS": 64,
     "RING": RING_BYTES,
 }
+"""Sizes and limits, by their names in the text."""
 
 _TITLE = "/* Made by TraceScope, for BCC. */"
 _CONTROL = "BPF_ARRAY(control, u32, 1);     /* 1 while the session runs */"
@@ -67,9 +70,14 @@ _CONTROL = "BPF_ARRAY(control, u32, 1);     /* 1 while the session runs */"
 
 def monitor_text(plan: MonitorPlan) -> str:
     """The whole program as C: numbers, filters, and monitor.c."""
-    source = files(__package__).joinpath("monitor.c").read_text("ascii")
     defines = "".join(f"#define {name} {number}\n" for name, number in _numbers(plan).items())
-    return "\n".join((_TITLE, defines, reader_text(), _CONTROL, filter_text(plan.filters), source))
+    filters = filter_text(plan.filters)
+    return "\n".join((_TITLE, defines, reader_text(counted=False), _CONTROL, filters, source("monitor.c")))
+
+
+def source(name: str) -> str:
+    """The text of a C file of this room."""
+    return files(__package__).joinpath(name).read_text("ascii")
 
 
 def _numbers(plan: MonitorPlan) -> dict[str, int]:
@@ -78,11 +86,7 @@ def _numbers(plan: MonitorPlan) -> dict[str, int]:
         "FOLLOWS": bool(plan.filters.tree),
         "RECORDS_EXEC": not plan.failed_only,
         "RECORDS_LIFE": plan.records_life,
+        "WITH_LIFE": plan.records_life,
         "SAYS_DEAD": plan.says_dead,
     }
-    numbers = _NUMBERS | {name: int(on) for name, on in switches.items()}
-    numbers |= {kind.name: int(kind) for kind in Kind} | {str(flag.name): int(flag) for flag in Flag}
-    for format_ in plan.calls:
-        # What a program sees of a system call is 8-byte words.
-        numbers |= {f"{format_.name}_{field.name}".upper(): field.offset // 8 for field in format_.fields}
-    return numbers | dict(plan.offsets)
+    return NUMBERS | KINDS | {name: int(on) for name, on in switches.items()} | plan.words | dict(plan.offsets)

@@ -134,7 +134,8 @@ static inline void read_text(struct text *text, char *bytes, u64 *at)
         if (size == %(argument)d && !bpf_probe_read_user(&last, 1, (void *)(pointer + %(argument)d - 1)) && last)
             text->flags |= ARGV_CUT;
     }
-    count_envp(text, envp);
+    if (%(counted)d)
+        count_envp(text, envp);
 }
 """
 
@@ -292,9 +293,9 @@ int exec_again(u64 *ctx)
 }
 
 
-def reader_text() -> str:
-    """`struct text` and the function that fills it from the pointers of a call: file name, argv, envp."""
-    numbers = {"argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP, "text": _TEXT_BYTES}
+def reader_text(*, counted: bool = True) -> str:
+    """`struct text` and what fills it from the pointers of a call: file name, argv, and envp if counted."""
+    numbers = {"counted": int(counted), "argument": _ARGUMENT_BYTES, "args": _ARGS, "envp": _ENVP, "text": _TEXT_BYTES}
     return _READ_TEXT % {**{str(flag.name): int(flag) for flag in ExecFlag}, **numbers}
 
 

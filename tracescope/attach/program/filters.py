@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tracescope.attach.plan import Filters, Namespace
 
-__all__ = ("FOLLOW", "TREE_SIZE", "filter_text", "follow_text")
+__all__ = ("FOLLOW", "TREE_SIZE", "comm_words", "filter_text", "follow_text")
 
 TREE_SIZE = 32768
 """The default limit of process ids."""
@@ -90,7 +90,7 @@ def _conditions(filters: Filters) -> str:
         conditions = (f"bpf_get_current_ancestor_cgroup_id({level}) != {id_}ULL" for id_, level in filters.cgroup)
         lines += [f"if ({' && '.join(conditions)})", "    return 0;"]
     if filters.comm:
-        words = [_words(comm) for comm in dict.fromkeys(filters.comm)]
+        words = [comm_words(comm) for comm in dict.fromkeys(filters.comm)]
         either = " && ".join(f"!(comm[0] == {first:#x}ULL && comm[1] == {second:#x}ULL)" for first, second in words)
         lines += ["u64 comm[2] = {};", "bpf_get_current_comm(comm, sizeof(comm));", f"if ({either})", "    return 0;"]
     if filters.tree:
@@ -112,7 +112,7 @@ def _none_of(name: str, numbers: tuple[int, ...]) -> str:
     return f"if ({conditions})\n        return 0;"
 
 
-def _words(comm: str) -> tuple[int, int]:
+def comm_words(comm: str) -> tuple[int, int]:
     """A command name as the two words that it fills in the kernel: 15 bytes and a NUL."""
     data = comm.encode("utf-8", "surrogateescape")[:15].ljust(16, b"\0")
     return int.from_bytes(data[:8], sys.byteorder), int.from_bytes(data[8:], sys.byteorder)
