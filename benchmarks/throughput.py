@@ -51,6 +51,7 @@ int main(int argc, char **argv)
 EVENT = "tracepoint:syscalls:sys_enter_getppid"
 READERS = Path(__file__).parent / "throughput_readers.py"
 MAIN = "import sys; from tracescope.cli.main import main; sys.exit(main())"
+INSTANCE = Path("/sys/kernel/tracing/instances/ts_bench")
 SETTLE, START = 1.5, 60.0
 
 
@@ -136,6 +137,9 @@ def run_traced(tracer: Tracer, folder: Path, loop: str, seconds: float) -> Run |
         if process.poll() is None:
             process.kill()
             process.wait()
+        # trace-cmd leaves its instance.
+        with suppress(OSError):
+            INSTANCE.rmdir()
     return Run(rate, calls, count(tracer, output), cpu)
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,8 +18,8 @@ from attached import (
     decoded,
     format_of,
     held_programs,
-    loaded_programs,
     programs_of,
+    wait_until_gone,
 )
 
 from tracescope.attach.backend import BccBackend, Compiled, load
@@ -46,13 +45,6 @@ session.wait_running({START_SECONDS})
 print("running", flush=True)
 sys.stdin.read(1)
 """
-
-
-def wait_until_gone(programs):
-    deadline = time.monotonic() + START_SECONDS
-    while programs & loaded_programs() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not programs & loaded_programs()
 
 
 def holder():
