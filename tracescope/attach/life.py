@@ -152,6 +152,8 @@ class ProgramSession(SessionLife):
         self._kinds = kinds or {}
         self._filtered = filtered
         self._backend = backend or BccBackend()
+        self.backend = "bcc" if isinstance(self._backend, BccBackend) else "libbpf"
+        """The name of the backend."""
         self._loaded: Loaded | None = None
         self._lock = threading.Lock()
         self._cpus = 1

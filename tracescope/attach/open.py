@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
+from tracescope.attach.backend import Backend
 from tracescope.attach.hang import many_kinds
 from tracescope.attach.kernel import bpf
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
@@ -37,7 +38,7 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
-    governed: bool = False,
+    governed: bool = False, backend: Backend | None = None,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
@@ -45,8 +46,9 @@ def open_session(
     """
     check_host(host)
     return Session(
-        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed
-    )
+        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed,
+        backend=backend,
+    )  # fmt: skip
 
 
 def open_plan(
