@@ -8,6 +8,7 @@ from itertools import count
 
 from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
+from tracescope.attach.backend import Backend
 from tracescope.attach.hang import many_kinds
 from tracescope.attach.kernel.transport import Transport, find_transport
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
@@ -32,7 +33,7 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
-    governed: bool = False, transport: Transport | None = None,
+    governed: bool = False, transport: Transport | None = None, backend: Backend | None = None,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
@@ -41,7 +42,7 @@ def open_session(
     """
     found = check_host(host)
     plan = open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks, transport=transport or found)
-    return Session(plan, buffer=buffer, governed=governed)
+    return Session(plan, buffer=buffer, governed=governed, backend=backend)
 
 
 def open_plan(

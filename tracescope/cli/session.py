@@ -14,23 +14,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from tracescope.attach.choice import AUTO, BACKENDS
 from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
 from tracescope.errors import UsageError
 
 if TYPE_CHECKING:
+    from tracescope.attach.event_session import RecordSession
     from tracescope.attach.launch import Launched
-    from tracescope.attach.session import RingSession
     from tracescope.host import Host
 
 __all__ = (
     "START_TIMEOUT",
     "Interrupt",
     "Sink",
+    "add_backend",
     "add_filters",
     "add_limits",
     "more_files",
     "number",
+    "preferred_backend",
     "terminable",
     "trace",
     "traced_command",
@@ -82,6 +85,28 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option that says what attaches."""
+    parser.add_argument(
+        "--backend",
+        choices=(AUTO, *BACKENDS),
+        help="what attaches; auto: the first that is there and can do this (setting: backend)",
+    )
+
+
+def preferred_backend(args: argparse.Namespace) -> str:
+    """The backend of the command line, else that of the settings."""
+    if args.backend is None:
+        from tracescope.ui.config import read_config
+
+        try:
+            return read_config().backend
+        except UsageError as error:
+            note(str(error))
+            return AUTO
+    return str(args.backend)
+
+
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """The options that say when to stop."""
     parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
@@ -120,7 +145,7 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
             child.abandon()
 
 
-def trace(session: RingSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
+def trace(session: RecordSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
     """Run the session until its limit, the end of the command, or an interrupt; the exit status."""
     printed, status = 0, 0
     with terminable() as interrupt:
@@ -156,7 +181,7 @@ def trace(session: RingSession[EventT], child: Launched | None, args: argparse.N
 
 
 def _records(
-    session: RingSession[EventT],
+    session: RecordSession[EventT],
     child: Launched | None,
     duration: float | None,
     sink: Sink[EventT],
