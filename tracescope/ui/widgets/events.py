@@ -19,7 +19,7 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("EventList",)
 
-_SLICE = 0.02
+_SLICE = 0.01
 """Seconds a tick for filtering, for sorting, and for finding: no key waits longer."""
 
 
@@ -39,6 +39,9 @@ class EventList(RowList):
 
         text: str
         found: bool
+
+    class Followed(Message):
+        """The list follows now, or it does not any more."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()
@@ -216,6 +219,10 @@ class EventList(RowList):
             self.post_message(self.Searched(search.text, found))
 
     # Moving
+
+    def watch_following(self) -> None:
+        """Who says so says it at once."""
+        self.post_message(self.Followed())
 
     def watch_virtual_size(self, size: Size) -> None:
         """The scroll bar shows how many rows there are."""
