@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracescope.ui.event_line import cells_of, line_of
@@ -52,7 +53,9 @@ class Feed:
         """Events a second, one number a second, the newest last."""
         self.counted_until = 0.0
         """The counters are not read again before this time (monotonic)."""
-        self._ring: deque[tuple[Session, bytes]] = deque(maxlen=size)
+        # Two rings side by side, and no pair for each record: the garbage collector would look at every one.
+        self._ring: deque[bytes] = deque(maxlen=size)
+        self._from: deque[Session] = deque(maxlen=size)
         self._unpack: Callable[[bytes], tuple[int, ...]]
         self._last: dict[Session, int] = {}
         """The number of each session's newest record."""
@@ -108,7 +111,7 @@ class Feed:
         """A session ended: take its last records and keep its counts."""
         if session not in self.sessions:
             return
-        self._keep(session, [(session, record) for record in session.take()])
+        self._keep(session, session.take())
         counts = session.counts()
         events, lost, skipped, _ = self._past
         self._past = Totals(
@@ -126,12 +129,13 @@ class Feed:
 
     def pull(self) -> int:
         """Take what the sessions have; the number of new records. Counts and rates are brought up to date."""
-        batches = {session: [(session, record) for record in session.take(_PULL)] for session in self.sessions}
+        batches = {session: session.take(_PULL) for session in self.sessions}
         if sum(map(bool, batches.values())) > 1:
-            records = [pair for batch in batches.values() for pair in batch]
-            records.sort(key=self._time_of)
-            self._ring.extend(records)
-            self.end += len(records)
+            pairs = [(record, session) for session, batch in batches.items() for record in batch]
+            pairs.sort(key=self._time_of)
+            self._ring.extend(record for record, _ in pairs)
+            self._from.extend(session for _, session in pairs)
+            self.end += len(pairs)
             self._last |= dict.fromkeys((session for session, batch in batches.items() if batch), self.end - 1)
         else:
             for session, batch in batches.items():
@@ -141,14 +145,15 @@ class Feed:
         self._count(time.monotonic())
         return sum(map(len, batches.values()))
 
-    def _keep(self, session: Session, records: Sequence[tuple[Session, bytes]]) -> None:
+    def _keep(self, session: Session, records: Sequence[bytes]) -> None:
         self._ring.extend(records)
+        self._from.extend(repeat(session, len(records)))
         self.end += len(records)
         if records:
             self._last[session] = self.end - 1
 
-    def _time_of(self, pair: tuple[Session, bytes]) -> int:
-        return self._unpack(pair[1])[0]
+    def _time_of(self, pair: tuple[bytes, Session]) -> int:
+        return self._unpack(pair[0])[0]
 
     def _count(self, now: float) -> None:
         if now < self.counted_until:
@@ -199,28 +204,28 @@ class Feed:
     def clear(self) -> None:
         """Forget the records; counts stay."""
         self._ring.clear()
+        self._from.clear()
         self._last.clear()
 
     def session(self, number: int) -> Session:
         """The session that a record came from."""
-        return self._ring[number - self.first][0]
+        return self._from[number - self.first]
 
     def record(self, number: int) -> bytes:
         """The bytes that the kernel handed over."""
-        return self._ring[number - self.first][1]
+        return self._ring[number - self.first]
 
     def records(self, numbers: Iterable[int]) -> list[tuple[Session, bytes]]:
         """Many records, each with its session; those that the ring dropped are left out."""
-        first, ring = self.first, list(self._ring)
-        return [ring[number - first] for number in numbers if number >= first]
+        first, ring, sessions = self.first, list(self._ring), list(self._from)
+        return [(sessions[number - first], ring[number - first]) for number in numbers if number >= first]
 
     def header(self, number: int) -> tuple[int, ...]:
         """What every record begins with, as the tuple of `attach.layout.HEADER`."""
-        return self._unpack(self._ring[number - self.first][1])
+        return self._unpack(self._ring[number - self.first])
 
     def _event(self, number: int) -> Event:
-        session, record = self._ring[number - self.first]
-        return session.decode(record)
+        return self.session(number).decode(self.record(number))
 
 
 def probes_of(session: Session) -> tuple[str, ...]:
