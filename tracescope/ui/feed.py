@@ -12,7 +12,8 @@ from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
-    from tracescope.attach.session import Counts, ProbeCount, Session
+    from tracescope.attach.event_session import EventSession
+    from tracescope.attach.life import Counts, ProbeCount
     from tracescope.errors import TraceScopeError
 
 __all__ = ("Feed", "ProbeState", "Totals", "probes_of")
@@ -46,20 +47,20 @@ class Feed:
     """Records by number: the first ever is 0; `first` is the oldest one still kept, `end` the next to come."""
 
     def __init__(self, size: int) -> None:
-        self.sessions: list[Session] = []
+        self.sessions: list[EventSession] = []
         self.end = 0
         self.rates: deque[int] = deque([0] * 60, maxlen=60)
         """Events a second, one number a second, the newest last."""
         self.counted_until = 0.0
         """The counters are not read again before this time (monotonic)."""
-        self._ring: deque[tuple[Session, bytes]] = deque(maxlen=size)
+        self._ring: deque[tuple[EventSession, bytes]] = deque(maxlen=size)
         self._unpack: Callable[[bytes], tuple[int, ...]]
-        self._last: dict[Session, int] = {}
+        self._last: dict[EventSession, int] = {}
         """The number of each session's newest record."""
-        self._refused: dict[Session, list[tuple[str, TraceScopeError]]] = {}
-        self._counts: dict[Session, Counts] = {}
-        self._rated: dict[Session, tuple[int, ...]] = {}
-        self._probe_rates: dict[Session, tuple[int, ...]] = {}
+        self._refused: dict[EventSession, list[tuple[str, TraceScopeError]]] = {}
+        self._counts: dict[EventSession, Counts] = {}
+        self._rated: dict[EventSession, tuple[int, ...]] = {}
+        self._probe_rates: dict[EventSession, tuple[int, ...]] = {}
         self._past = Totals(0, 0, 0, {})
         self._rated_at = time.monotonic()
         self._rated_events = 0
@@ -90,11 +91,11 @@ class Feed:
         """The smallest share of the events that a session lets through; 1: nothing is left out."""
         return min((one.governor.share for one in self.sessions if one.governor is not None), default=1.0)
 
-    def session_of(self, probe: str) -> Session | None:
+    def session_of(self, probe: str) -> EventSession | None:
         """The session that holds this probe."""
         return next((session for session in self.sessions if probe in probes_of(session)), None)
 
-    def add(self, session: Session, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
+    def add(self, session: EventSession, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
         """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
         # The first paint does not wait for it.
         from tracescope.attach.record.layout import HEADER
@@ -104,7 +105,7 @@ class Feed:
         self._refused[session] = list(refused)
         self._counts[session] = session.counts()
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: EventSession) -> None:
         """A session ended: take its last records and keep its counts."""
         if session not in self.sessions:
             return
@@ -141,13 +142,13 @@ class Feed:
         self._count(time.monotonic())
         return sum(map(len, batches.values()))
 
-    def _keep(self, session: Session, records: Sequence[tuple[Session, bytes]]) -> None:
+    def _keep(self, session: EventSession, records: Sequence[tuple[EventSession, bytes]]) -> None:
         self._ring.extend(records)
         self.end += len(records)
         if records:
             self._last[session] = self.end - 1
 
-    def _time_of(self, pair: tuple[Session, bytes]) -> int:
+    def _time_of(self, pair: tuple[EventSession, bytes]) -> int:
         return self._unpack(pair[1])[0]
 
     def _count(self, now: float) -> None:
@@ -183,7 +184,7 @@ class Feed:
             per_probe.update(zip(probes_of(session), each, strict=True))
         return Totals(events, lost, skipped, per_probe)
 
-    def states(self, session: Session) -> list[ProbeState]:
+    def states(self, session: EventSession) -> list[ProbeState]:
         """The session's probes, then those that were refused before it was made."""
         from tracescope.attach.session import ProbeCount
 
@@ -201,7 +202,7 @@ class Feed:
         self._ring.clear()
         self._last.clear()
 
-    def session(self, number: int) -> Session:
+    def session(self, number: int) -> EventSession:
         """The session that a record came from."""
         return self._ring[number - self.first][0]
 
@@ -209,7 +210,7 @@ class Feed:
         """The bytes that the kernel handed over."""
         return self._ring[number - self.first][1]
 
-    def records(self, numbers: Iterable[int]) -> list[tuple[Session, bytes]]:
+    def records(self, numbers: Iterable[int]) -> list[tuple[EventSession, bytes]]:
         """Many records, each with its session; those that the ring dropped are left out."""
         first, ring = self.first, list(self._ring)
         return [ring[number - first] for number in numbers if number >= first]
@@ -223,6 +224,6 @@ class Feed:
         return session.decode(record)
 
 
-def probes_of(session: Session) -> tuple[str, ...]:
+def probes_of(session: EventSession) -> tuple[str, ...]:
     """The full names of a session's probes."""
     return tuple(probe.name for probe in session.plan.probes)
