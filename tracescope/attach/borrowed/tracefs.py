@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from operator import itemgetter
@@ -24,6 +25,7 @@ from tracescope.attach.life import SessionState
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.record.layout import HEADER
 from tracescope.attach.tracefs.instance import TracefsInstance
+from tracescope.attach.tracefs.reader import ROUND, CpuPage, TraceReader
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -139,7 +141,7 @@ class TracefsSession(BorrowedSession):
         until = None if last else time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         found = self._later
         for helps, instance in zip((True, False), self._instances, strict=True):
-            for cpu, page in instance.reader.read():
+            for cpu, page in _pages(instance.reader, until):
                 found += [(moment, helps, cpu, data) for moment, data in page.records]
         found.sort(key=itemgetter(0))
         cut = len(found) if until is None else next((at for at, one in enumerate(found) if one[0] >= until), len(found))
@@ -159,6 +161,19 @@ class TracefsSession(BorrowedSession):
             and pid not in filters.but_not
             and (not filters.comm or comm.partition(b"\0")[0] in self._comms)
         )
+
+
+def _pages(reader: TraceReader, until: int | None) -> Iterator[CpuPage]:
+    """All pages up to a time: the reader stops at a number of pages, so that a fast writer does not hold it."""
+    behind = True
+    while behind:
+        pages: Counter[int] = Counter()
+        last: dict[int, int] = {}
+        for found in reader.read():
+            yield found
+            pages[found.cpu] += 1
+            last[found.cpu] = found.page.records[-1][0] if found.page.records else 0
+        behind = any(count >= ROUND and (until is None or last[cpu] < until) for cpu, count in pages.items())
 
 
 def _names(host: Host, folder: str) -> Sequence[str]:
