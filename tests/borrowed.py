@@ -74,12 +74,14 @@ def by_process(events: Sequence[Event], root: int) -> dict[object, list[dict[str
     found: dict[object, list[dict[str, Any]]] = defaultdict(list)
     for event in sorted(events, key=lambda event: event.time_ns):
         shown = event_json(event)
-        for name in ("time", "cpu", "duration_ns"):
+        for name in ("time", "cpu", "duration_ns"):  # and, below, an address on the stack
             shown.pop(name, None)
         for name in ("pid", "tid", "ppid"):
             shown[name] = roles.get(shown.get(name), "other")
         shown["args"] = {
-            name: roles.get(value, "other") if name in _PIDS else value for name, value in event.args.items()
+            name: roles.get(value, "other") if name in _PIDS else value
+            for name, value in event.args.items()
+            if name != "ovalue"
         }
         found[shown["pid"]].append(shown)
     return found

@@ -50,8 +50,8 @@ EVENTS = (
     "task:task_rename",
 )
 CANNOT = {
-    "bpftrace": {"envp", "value", "ovalue"},
-    "tracefs": {"envp", "argv", "filename", "value", "ovalue"},
+    "bpftrace": {"envp", "value"},
+    "tracefs": {"envp", "argv", "filename", "value"},
 }
 BORROWED = ("bpftrace", "tracefs")
 
@@ -78,8 +78,10 @@ def test_the_same_workload_gives_the_same_json_but_for_what_cannot_be_known(back
     for process, wanted in with_bcc.items():
         assert [event["probe"] for event in found[process]] == [event["probe"] for event in wanted]
         for event, other in zip(found[process], wanted, strict=True):
+            # BCC says null, or the address, of what was not in memory.
+            unread = {name for name, value in other["args"].items() if value is None or isinstance(value, dict)}
             missing = other["args"].keys() - event["args"].keys()
-            assert missing <= CANNOT[backend]
+            assert missing <= CANNOT[backend] | unread
             kept = {name: value for name, value in other["args"].items() if name not in missing}
             assert event == {**other, "args": kept}
 
@@ -101,7 +103,7 @@ def test_what_an_execve_runs_is_known(backend):
 def test_a_switch_names_the_task_that_the_kernel_names(backend):
     events, _, _ = run_under(backend, WORKLOAD, "sched:sched_switch")
 
-    assert len({event.comm for event in events}) > 2
+    assert len({event.comm for event in events}) >= 2
     for event in events:
         assert (event.tid, event.comm) == (event.args["prev_pid"], event.args["prev_comm"])
 
@@ -200,7 +202,9 @@ def test_the_top_level_instance_is_left_alone():
 def test_a_killed_session_leaves_what_the_next_one_removes():
     source = (
         "import sys, time\nfrom borrowed import running\n"
-        "with running('tracefs', 'sched:sched_process_exec') as session:\n    print('up', flush=True)\n    time.sleep(100)\n"
+        "with running('tracefs', 'sched:sched_process_exec'):\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(100)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
     with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:

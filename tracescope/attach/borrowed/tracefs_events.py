@@ -69,7 +69,8 @@ class Events:
             yield from self._learn(*self._helpers[kind], tid, data)
         for traced in () if helps else self._by_id.get(kind, ()):
             task = self._tasks.of(tid, cpu)
-            yield from self._event(traced, Head(time_ns, cpu, task.pid, tid, task.ppid, task.comm), data)
+            comm = _old_name(traced.format, data, tid) or task.comm
+            yield from self._event(traced, Head(time_ns, cpu, task.pid, tid, task.ppid, comm), data)
 
     def rest(self) -> Iterator[bytes]:
         """Execs whose outcome did not come."""
@@ -127,6 +128,15 @@ class Events:
 
     def _format_of(self, probe: PlannedProbe) -> EventFormat:
         return next(traced.format for traced in self.traced if traced.probe is probe and not traced.ends)
+
+
+def _old_name(format_: EventFormat, data: bytes, tid: int) -> bytes | None:
+    """At its renaming a task has its old name; by then the other instance may have told the new one."""
+    if (format_.group, format_.name) != ("task", "task_rename"):
+        return None
+    fields = {field.name: field for field in format_.fields}
+    own = "pid" not in fields or number(data, fields["pid"]) == tid
+    return text(data, fields["oldcomm"]) if own and "oldcomm" in fields else None
 
 
 def _traced(probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat]) -> Iterator[Traced]:
