@@ -54,7 +54,7 @@ class TracefsSession(BorrowedSession):
         self._host = host
         self._helpers = helpers
         self._tasks = Tasks()
-        self._events_of = Events(plan.probes, formats, helpers, self._tasks)
+        self._events_of = Events(plan.probes, formats, helpers, self._tasks, tree=bool(plan.filters.tree))
         self._filters = {
             probe.index: kernel_filter(typed, probe, plan.filters)
             for probe, typed in zip(plan.probes, self.typed, strict=True)
@@ -100,9 +100,10 @@ class TracefsSession(BorrowedSession):
         for event in self._helpers:
             tasks.enable(event)
         tasks.start()
+        followed = self._choose_tasks(instance)
         for tid, task in running_tasks(self._host):
+            task.followed = tid in followed
             self._tasks.add(tid, task)
-        self._choose_tasks(instance)
         instance.start()
         for traced in self._events_of.traced:
             self._enable(instance, traced)
@@ -121,12 +122,15 @@ class TracefsSession(BorrowedSession):
                     (probe, AttachError(f"{traced.event} cannot be switched on", error.why or error.what))
                 )
 
-    def _choose_tasks(self, instance: TracefsInstance) -> None:
-        """Let the kernel leave out what cannot be wanted; what is left is looked at once more here."""
+    def _choose_tasks(self, instance: TracefsInstance) -> set[int]:
+        """Let the kernel leave out what cannot be wanted; what is left is looked at once more here.
+
+        The threads of the trees that are followed, as they are now.
+        """
         filters = self.plan.filters
         if filters.tree:
-            instance.trace_trees(filters.tree)
-        elif filters.pid:
+            return instance.trace_trees(filters.tree)
+        if filters.pid:
             threads = {int(name) for pid in filters.pid for name in _names(self._host, f"/proc/{pid}/task")}
             # Threads and processes that they start are added by the kernel: the processes are left out here.
             instance.trace_threads(threads or filters.pid, follow=True)
@@ -135,6 +139,7 @@ class TracefsSession(BorrowedSession):
         else:
             # The calls that read the trace would be traced, and read, and traced again.
             instance.leave_out_threads(int(name) for name in _names(self._host, "/proc/self/task"))
+        return set()
 
     def _read(self, *, last: bool = False) -> None:
         """All that was written before now, in the order of time over all CPUs."""
