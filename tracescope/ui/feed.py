@@ -13,7 +13,8 @@ from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
-    from tracescope.attach.session import Counts, ProbeCount, Session
+    from tracescope.attach.event_session import EventSession
+    from tracescope.attach.life import Counts, ProbeCount
     from tracescope.errors import TraceScopeError
 
 __all__ = ("Feed", "ProbeState", "Totals", "probes_of")
@@ -47,7 +48,7 @@ class Feed:
     """Records by number: the first ever is 0; `first` is the oldest one still kept, `end` the next to come."""
 
     def __init__(self, size: int) -> None:
-        self.sessions: list[Session] = []
+        self.sessions: list[EventSession] = []
         self.end = 0
         self.rates: deque[int] = deque([0] * 60, maxlen=60)
         """Events a second, one number a second, the newest last."""
@@ -55,14 +56,14 @@ class Feed:
         """The counters are not read again before this time (monotonic)."""
         # Two rings side by side, and no pair for each record: the garbage collector would look at every one.
         self._ring: deque[bytes] = deque(maxlen=size)
-        self._from: deque[Session] = deque(maxlen=size)
+        self._from: deque[EventSession] = deque(maxlen=size)
         self._unpack: Callable[[bytes], tuple[int, ...]]
-        self._last: dict[Session, int] = {}
+        self._last: dict[EventSession, int] = {}
         """The number of each session's newest record."""
-        self._refused: dict[Session, list[tuple[str, TraceScopeError]]] = {}
-        self._counts: dict[Session, Counts] = {}
-        self._rated: dict[Session, tuple[int, ...]] = {}
-        self._probe_rates: dict[Session, tuple[int, ...]] = {}
+        self._refused: dict[EventSession, list[tuple[str, TraceScopeError]]] = {}
+        self._counts: dict[EventSession, Counts] = {}
+        self._rated: dict[EventSession, tuple[int, ...]] = {}
+        self._probe_rates: dict[EventSession, tuple[int, ...]] = {}
         self._past = Totals(0, 0, 0, {})
         self._rated_at = time.monotonic()
         self._rated_events = 0
@@ -93,11 +94,11 @@ class Feed:
         """The smallest share of the events that a session lets through; 1: nothing is left out."""
         return min((one.governor.share for one in self.sessions if one.governor is not None), default=1.0)
 
-    def session_of(self, probe: str) -> Session | None:
+    def session_of(self, probe: str) -> EventSession | None:
         """The session that holds this probe."""
         return next((session for session in self.sessions if probe in probes_of(session)), None)
 
-    def add(self, session: Session, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
+    def add(self, session: EventSession, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
         """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
         # The first paint does not wait for it.
         from tracescope.attach.record.layout import HEADER
@@ -107,7 +108,7 @@ class Feed:
         self._refused[session] = list(refused)
         self._counts[session] = session.counts()
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: EventSession) -> None:
         """A session ended: take its last records and keep its counts."""
         if session not in self.sessions:
             return
@@ -145,14 +146,14 @@ class Feed:
         self._count(time.monotonic())
         return sum(map(len, batches.values()))
 
-    def _keep(self, session: Session, records: Sequence[bytes]) -> None:
+    def _keep(self, session: EventSession, records: Sequence[bytes]) -> None:
         self._ring.extend(records)
         self._from.extend(repeat(session, len(records)))
         self.end += len(records)
         if records:
             self._last[session] = self.end - 1
 
-    def _time_of(self, pair: tuple[bytes, Session]) -> int:
+    def _time_of(self, pair: tuple[bytes, EventSession]) -> int:
         return self._unpack(pair[0])[0]
 
     def _count(self, now: float) -> None:
@@ -188,7 +189,7 @@ class Feed:
             per_probe.update(zip(probes_of(session), each, strict=True))
         return Totals(events, lost, skipped, per_probe)
 
-    def states(self, session: Session) -> list[ProbeState]:
+    def states(self, session: EventSession) -> list[ProbeState]:
         """The session's probes, then those that were refused before it was made."""
         from tracescope.attach.session import ProbeCount
 
@@ -207,7 +208,7 @@ class Feed:
         self._from.clear()
         self._last.clear()
 
-    def session(self, number: int) -> Session:
+    def session(self, number: int) -> EventSession:
         """The session that a record came from."""
         return self._from[number - self.first]
 
@@ -215,7 +216,7 @@ class Feed:
         """The bytes that the kernel handed over."""
         return self._ring[number - self.first]
 
-    def records(self, numbers: Iterable[int]) -> list[tuple[Session, bytes]]:
+    def records(self, numbers: Iterable[int]) -> list[tuple[EventSession, bytes]]:
         """Many records, each with its session; those that the ring dropped are left out."""
         first, ring, sessions = self.first, list(self._ring), list(self._from)
         return [(sessions[number - first], ring[number - first]) for number in numbers if number >= first]
@@ -228,6 +229,6 @@ class Feed:
         return self.session(number).decode(self.record(number))
 
 
-def probes_of(session: Session) -> tuple[str, ...]:
+def probes_of(session: EventSession) -> tuple[str, ...]:
     """The full names of a session's probes."""
     return tuple(probe.name for probe in session.plan.probes)

@@ -105,13 +105,16 @@ def open_monitor(
     strict: bool = False,
     failed_only: bool = False,
     buffer: int = 100_000,
+    backend: Backend | None = None,
 ) -> MonitorSession:
     """A monitor that is ready to start; raises Refused when this host cannot run it."""
     if not host.live:
         why = "it is a recording of another machine's sources"
         raise Refused("the processes of a snapshot cannot be monitored", why, "leave out --host")
     check_kernel()
-    return MonitorSession(plan_monitor(host, filters, strict=strict, failed_only=failed_only), buffer=buffer)
+    return MonitorSession(
+        plan_monitor(host, filters, strict=strict, failed_only=failed_only), buffer=buffer, backend=backend
+    )
 
 
 def plan_monitor(

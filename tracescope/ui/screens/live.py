@@ -40,7 +40,7 @@ from tracescope.ui.widgets.session_bar import SessionBar
 from tracescope.ui.widgets.status import StatusLine
 
 if TYPE_CHECKING:
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("LiveScreen",)
 
@@ -283,7 +283,7 @@ class LiveScreen(Screen[None]):
         self.app.push_screen(AskScreen(question, time.strftime("events-%Y%m%d-%H%M%S.rec")), answered)
 
     @work(thread=True, group="save")
-    def _save(self, records: Sequence[tuple[Session, bytes]], path: Path, lost: int) -> None:
+    def _save(self, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int) -> None:
         try:
             save_events(self._host, records, path, lost)
         except TraceScopeError as error:
@@ -293,7 +293,7 @@ class LiveScreen(Screen[None]):
 
     # The sessions
 
-    def _session(self) -> Session | None:
+    def _session(self) -> EventSession | None:
         """The session of the selected probe or event, or the newest one."""
         number, row = self.events.selected, self.panel.selected
         if self.panel.has_focus and row is not None:
