@@ -9,6 +9,7 @@ from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode.events import Clock
 from tracescope.attach.kernel import bpf, tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.monitor.decode import decode_record
 from tracescope.attach.monitor.plan import EVENTS, MonitorPlan, monitor_plan
 from tracescope.attach.monitor.program import Kind, monitor_text
@@ -43,7 +44,7 @@ class MonitorSession(RingSession[ProcessEvent]):
     def __init__(self, plan: MonitorPlan, *, backend: Backend | None = None, buffer: int = 100_000) -> None:
         super().__init__(
             monitor_text(plan), record_size=None, counters=len(Kind), filtered=bool(plan.filters),
-            backend=backend, buffer=buffer,
+            backend=backend, buffer=buffer, transport=plan.transport,
         )  # fmt: skip
         self.plan = plan
         self._clock = Clock.now()
@@ -84,17 +85,20 @@ def open_monitor(
     if not host.live:
         why = "it is a recording of another machine's sources"
         raise Refused("the processes of a snapshot cannot be monitored", why, "leave out --host")
-    check_kernel()
-    return MonitorSession(plan_monitor(host, filters, strict=strict, failed_only=failed_only), buffer=buffer)
+    transport = check_kernel()
+    plan = plan_monitor(host, filters, strict=strict, failed_only=failed_only, transport=transport)
+    return MonitorSession(plan, buffer=buffer)
 
 
 def plan_monitor(
-    host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False
-) -> MonitorPlan:
+    host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False,
+    transport: Transport = Transport.RING,
+) -> MonitorPlan:  # fmt: skip
     """The plan with what the host says about its structures and events. Raises Refused."""
     try:
         types = btf.read(host)
     except TraceScopeError as error:
         fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
         raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
-    return monitor_plan(types, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
+    formats = read_formats(host, EVENTS)
+    return monitor_plan(types, formats, filters, strict=strict, failed_only=failed_only, transport=transport)

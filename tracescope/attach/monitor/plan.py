@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.errors import Missing, Refused
 from tracescope.model import EventFormat
@@ -53,6 +54,7 @@ class MonitorPlan:
     says_dead: bool
     """The exit event itself says whether a thread is the last of its process."""
     notes: tuple[str, ...]
+    transport: Transport = Transport.RING
 
     @property
     def records_life(self) -> bool:
@@ -61,8 +63,9 @@ class MonitorPlan:
 
 
 def monitor_plan(
-    btf: Btf, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool
-) -> MonitorPlan:
+    btf: Btf, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool,
+    transport: Transport = Transport.RING,
+) -> MonitorPlan:  # fmt: skip
     """The plan for a host with these types and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
     notes = []
@@ -73,7 +76,7 @@ def monitor_plan(
         notes.append(f"failed execs are not seen: {why}")
     exit_ = formats.get(_EXIT)
     says_dead = exit_ is not None and any(field.name == "group_dead" for field in exit_.fields)
-    return MonitorPlan(filters, strict, failed_only, offsets(btf), calls, says_dead, tuple(notes))
+    return MonitorPlan(filters, strict, failed_only, offsets(btf), calls, says_dead, tuple(notes), transport)
 
 
 def offsets(btf: Btf) -> dict[str, int]:

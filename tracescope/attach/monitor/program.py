@@ -6,6 +6,7 @@ import struct
 from enum import IntEnum, IntFlag
 from importlib.resources import files
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.monitor.plan import MonitorPlan
 from tracescope.attach.program import RING_BYTES, filter_text
 from tracescope.attach.program.exec_calls import TEXT, reader_text
@@ -79,6 +80,7 @@ def _numbers(plan: MonitorPlan) -> dict[str, int]:
         "RECORDS_EXEC": not plan.failed_only,
         "RECORDS_LIFE": plan.records_life,
         "SAYS_DEAD": plan.says_dead,
+        "PERF_BUFFER": plan.transport is Transport.PERF,
     }
     numbers = _NUMBERS | {name: int(on) for name, on in switches.items()}
     numbers |= {kind.name: int(kind) for kind in Kind} | {str(flag.name): int(flag) for flag in Flag}
