@@ -13,10 +13,11 @@ from tracescope.catalog.listed import arguments, listed_arguments, sources_of
 from tracescope.catalog.patterns import full_name, kinds_of, matching
 from tracescope.catalog.read import read_sources, sources_for
 from tracescope.catalog.store import FORMAT, Catalog, Row
+from tracescope.catalog.verdict import taken_by_patterns
 from tracescope.cli.output import note, print_json, print_text
 from tracescope.cli.sources import complain_of
 from tracescope.host import open_host
-from tracescope.model import Answer, ProbeKind
+from tracescope.model import ProbeKind
 
 __all__ = ("add_arguments", "probe_json", "run")
 
@@ -80,7 +81,7 @@ def _print_json(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace)
 def _print_text(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
     printed = hidden = 0
     for row in rows:
-        if not args.all and catalog.verdict(row.kind, row.entry).answer is Answer.NO:
+        if not args.all and not taken_by_patterns(catalog.verdict(row.kind, row.entry)):
             hidden += 1
             continue
         printed += 1
