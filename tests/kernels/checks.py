@@ -337,6 +337,17 @@ def the_process_monitor_tells_every_exec_failure_and_end():
 
 
 @check
+def a_process_in_a_pid_namespace_has_a_number_of_its_own_there():
+    session = around(
+        ["/usr/bin/unshare", "--pid", "--fork", "/bin/busybox", "true"],
+        lambda filters: MonitorSession(plan_monitor(HOST, filters)),
+    )
+    execs = [event for event in map(session.decode, session.take()) if isinstance(event, ExecEvent)]
+    assert [(event.argv[0], event.ns_pid) for event in execs] == [("/usr/bin/unshare", None), ("/bin/busybox", 1)]
+    return {"pid": execs[1].pid, "ns_pid": execs[1].ns_pid}
+
+
+@check
 def an_execve_carries_its_arguments():
     command = ["/bin/sh", "-c", "/bin/busybox true 'x y' z; /bin/busybox false || true"]
     events, _ = trace(["tracepoint:syscalls:sys_enter_execve"], command=command, bare=False)
