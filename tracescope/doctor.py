@@ -128,19 +128,17 @@ def _rights() -> Check:
 
 
 def _bpf() -> Check:
-    from tracescope.attach.kernel import bpf
+    from tracescope.attach.kernel.transport import Transport, find_transport
 
     try:
-        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
+        transport = find_transport()
     except OSError as error:
-        return Check(
-            "bpf",
-            Health.BROKEN,
-            "a BPF ring buffer cannot be made",
-            error.strerror or str(error),
-            "run as root, on Linux 5.8 or later",
-        )
-    return Check("bpf", Health.OK, "BPF programs and ring buffers work")
+        why = error.strerror or str(error)
+        return Check("bpf", Health.BROKEN, "nothing can carry events from BPF programs", why, "run as root")
+    if transport is Transport.PERF:
+        why = "this kernel has no BPF ring buffer (Linux 5.8 has): every CPU has a buffer of its own"
+        return Check("bpf", Health.OK, f"BPF programs work; events come through the {transport} ({why})")
+    return Check("bpf", Health.OK, f"BPF programs work; events come through the {transport}")
 
 
 def _backends(host: Host) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.errors import Missing, Refused
 from tracescope.model import EventFormat
@@ -83,6 +84,7 @@ class MonitorPlan:
     says_dead: bool
     """The exit event itself says whether a thread is the last of its process."""
     notes: tuple[str, ...]
+    transport: Transport = Transport.RING
 
     @property
     def words(self) -> dict[str, int]:
@@ -110,8 +112,9 @@ class MonitorPlan:
 
 
 def monitor_plan(
-    types: Types, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool
-) -> MonitorPlan:
+    types: Types, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool,
+    transport: Transport = Transport.RING,
+) -> MonitorPlan:  # fmt: skip
     """The plan for a host with these types and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
     notes = []
@@ -122,7 +125,7 @@ def monitor_plan(
         notes.append(f"failed execs are not seen: {why}")
     exit_ = formats.get(_EXIT)
     says_dead = exit_ is not None and any(field.name == "group_dead" for field in exit_.fields)
-    return MonitorPlan(filters, strict, failed_only, offsets(types), calls, says_dead, tuple(notes))
+    return MonitorPlan(filters, strict, failed_only, offsets(types), calls, says_dead, tuple(notes), transport)
 
 
 def offsets(types: Types) -> dict[str, int]:
