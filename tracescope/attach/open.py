@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
 from itertools import count
 from typing import TypeVar
 
@@ -16,10 +17,11 @@ from tracescope.attach.kernel import bpf
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
+from tracescope.attach.record.kept import kept_offsets
 from tracescope.attach.record.layout import Capture, CaptureKind, Code
 from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.session import Session
-from tracescope.attach.targets.btf import with_types
+from tracescope.attach.targets.btf import needs_types, with_types
 from tracescope.attach.targets.target import Target, as_call, tracepoint
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
@@ -27,7 +29,7 @@ from tracescope.model import EventFormat
 from tracescope.sources import btf, tracefs
 from tracescope.sources.btf import Btf
 
-OffsetsT = TypeVar("OffsetsT")
+OffsetsT = TypeVar("OffsetsT", Offsets, ObjectOffsets)
 
 _MANY = 32
 
@@ -64,13 +66,15 @@ def open_plan(
 
     `types` are the host's, where they were read already; with `share` one program may serve many probes.
     """
-    types = types or kernel_types(host)
-    targets = [with_types(tracepoint(one) if isinstance(one, EventFormat) else one, types) for one in wanted]
+    targets = [tracepoint(one) if isinstance(one, EventFormat) else one for one in wanted]
+    if types is None and (asked != NOTHING or any(map(needs_types, targets))):
+        types = kernel_types(host)
+    targets = [with_types(target, types) for target in targets]
     with_stacks = stack_captures(stacks)
     if with_stacks:
         # The record of an execve waits for its arguments: it has no place for a stack.
         targets = [as_call(target) for target in targets]
-    objects = _known(ObjectOffsets.from_btf, types)
+    objects = _known(ObjectOffsets, host, types)
     numbers = count()
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
@@ -84,7 +88,7 @@ def open_plan(
     return plan(
         targets,
         filters=filters,
-        offsets=_known(Offsets.from_btf, types),
+        offsets=_known(Offsets, host, types),
         helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
@@ -100,10 +104,15 @@ def kernel_types(host: Host) -> Btf | None:
         return None
 
 
-def _known(read: Callable[[Btf], OffsetsT], types: Btf | None) -> OffsetsT | None:
-    """The offsets, unless this kernel's structures have other members."""
+def _known(kind: type[OffsetsT], host: Host, types: Btf | None) -> OffsetsT | None:
+    """The offsets, unless this kernel's structures have other members, or it shows none."""
+    names = [field.name for field in fields(kind)]
+
+    def read() -> tuple[int, ...]:
+        return astuple(kind.from_btf(types or btf.read(host)))
+
     try:
-        return read(types) if types is not None else None
+        return kind(*read()) if types else kind(**kept_offsets(host, kind.__name__, names, read))
     except TraceScopeError:
         return None
 

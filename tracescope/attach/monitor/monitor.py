@@ -14,10 +14,11 @@ from tracescope.attach.libbpf.library import missing_library
 from tracescope.attach.libbpf.types import kernel_types
 from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.decode import decode_record
-from tracescope.attach.monitor.plan import EVENTS, MonitorPlan, Types, monitor_plan
+from tracescope.attach.monitor.plan import EVENTS, OFFSETS, MonitorPlan, monitor_plan, read_offsets
 from tracescope.attach.monitor.program import Kind, monitor_text
 from tracescope.attach.open import check_kernel, read_formats
 from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.record.kept import kept_offsets
 from tracescope.attach.session import RingSession, program_of
 from tracescope.errors import AttachError, Refused, TraceScopeError
 from tracescope.host import Host
@@ -118,11 +119,18 @@ def plan_monitor(
     host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False
 ) -> MonitorPlan:
     """The plan with what the host says about its structures and events. Raises Refused."""
-    with ExitStack() as undo:
-        try:
-            fast = host.live and missing_library() is None
-            types: Types = undo.enter_context(kernel_types()) if fast else btf.read(host)
-        except TraceScopeError as error:
-            fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
-            raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
-        return monitor_plan(types, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
+    try:
+        offsets = kept_offsets(host, "monitor", OFFSETS, lambda: _read_offsets(host))
+    except Refused:
+        raise
+    except TraceScopeError as error:
+        fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
+        raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
+    return monitor_plan(offsets, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
+
+
+def _read_offsets(host: Host) -> list[int]:
+    if host.live and missing_library() is None:
+        with kernel_types() as types:
+            return read_offsets(types)
+    return read_offsets(btf.read(host))
