@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import mmap
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 from itertools import count
@@ -13,8 +10,8 @@ from typing import TypeVar
 from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.hang import many_kinds
-from tracescope.attach.kernel import bpf
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
+from tracescope.attach.ready import check_host, check_kernel, read_formats
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
 from tracescope.attach.record.kept import kept_offsets
@@ -23,10 +20,10 @@ from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.session import Session
 from tracescope.attach.targets.btf import needs_types, with_types
 from tracescope.attach.targets.target import Target, as_call, tracepoint
-from tracescope.errors import Refused, TraceScopeError
+from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
-from tracescope.sources import btf, tracefs
+from tracescope.sources import btf
 from tracescope.sources.btf import Btf
 
 OffsetsT = TypeVar("OffsetsT", Offsets, ObjectOffsets)
@@ -115,37 +112,3 @@ def _known(kind: type[OffsetsT], host: Host, types: Btf | None) -> OffsetsT | No
         return kind(*read()) if types else kind(**kept_offsets(host, kind.__name__, names, read))
     except TraceScopeError:
         return None
-
-
-def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
-    """The formats of those events, given as `group:name`, that the host has."""
-    found = {}
-    for event in events:
-        group, _, name = event.partition(":")
-        try:
-            found[event] = tracefs.parse_format(host.read(f"{host.tracefs}/events/{group}/{name}/format"), group)
-        except TraceScopeError:
-            continue
-    return found
-
-
-def check_host(host: Host) -> None:
-    """Raises Refused for a recorded host, and where BPF is not to be had."""
-    if not host.live:
-        raise Refused(
-            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
-        )
-    check_kernel()
-
-
-def check_kernel() -> None:
-    """Raises Refused where BPF is not to be had. Try it: a ring buffer of one page shows rights and kernel at once."""
-    try:
-        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
-    except PermissionError:
-        why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
-        raise Refused("nothing can be attached", why, "run as root") from None
-    except OSError as error:
-        if error.errno == errno.ENOSYS:
-            raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
-        raise Refused("nothing can be attached", "this kernel has no BPF ring buffer (Linux 5.8 has)") from None

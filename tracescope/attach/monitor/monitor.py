@@ -16,8 +16,8 @@ from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.decode import decode_record
 from tracescope.attach.monitor.plan import EVENTS, OFFSETS, MonitorPlan, monitor_plan, read_offsets
 from tracescope.attach.monitor.program import Kind, monitor_text
-from tracescope.attach.open import check_kernel, read_formats
 from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.ready import check_kernel, read_formats
 from tracescope.attach.record.kept import kept_offsets
 from tracescope.attach.session import RingSession, program_of
 from tracescope.errors import AttachError, Refused, TraceScopeError
