@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,14 @@ def loaded_programs() -> set[int]:
     """The ids of all BPF programs in the kernel, as bpftool sees them."""
     shown = subprocess.run(["bpftool", "prog", "show", "-j"], capture_output=True, check=True, text=True).stdout
     return {row["id"] for row in json.loads(shown)}
+
+
+def wait_until_gone(programs: set[int]) -> bool:
+    """True as soon as none of these programs is in the kernel any more."""
+    deadline = time.monotonic() + START_SECONDS
+    while programs & loaded_programs() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not programs & loaded_programs()
 
 
 def held_programs() -> list[str]:

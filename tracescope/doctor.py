@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from tracescope.catalog.read import ALL_SOURCES, read_sources
 from tracescope.catalog.store import Catalog
+from tracescope.doctor_programs import find_programs
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.model import SourceState
@@ -63,6 +64,12 @@ def examine(host: Host) -> Iterator[Check]:
     yield _rights()
     yield _bpf()
     yield _bcc()
+    yield from _programs()
+
+
+def _programs() -> Iterator[Check]:
+    for what, why, fix in find_programs():
+        yield Check("programs", Health.LIMITED if why else Health.OK, what, why, fix)
 
 
 def _sources(catalog: Catalog) -> Iterator[Check]:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import pytest
@@ -19,8 +18,8 @@ from attached import (
     decoded,
     format_of,
     held_programs,
-    loaded_programs,
     programs_of,
+    wait_until_gone,
 )
 
 from tracescope.attach.backend import BccBackend, Compiled, load
@@ -46,13 +45,6 @@ session.wait_running({START_SECONDS})
 print("running", flush=True)
 sys.stdin.read(1)
 """
-
-
-def wait_until_gone(programs):
-    deadline = time.monotonic() + START_SECONDS
-    while programs & loaded_programs() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not programs & loaded_programs()
 
 
 def holder():
@@ -167,6 +159,19 @@ def test_what_the_verifier_says_is_kept_and_never_printed(capfd):
     assert error.why
     assert error.log.count("\n") > 2
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_step_that_the_verifier_refuses_refuses_the_programs_that_go_on_into_it():
+    text = """
+BPF_PROG_ARRAY(to_step, 1);
+int step(u64 *ctx) { return *(u64 *)ctx[1]; }
+int probe_0(u64 *ctx) { to_step.call(ctx, 0); return 0; }
+int probe_1(u64 *ctx) { return 0; }
+"""
+    with load(BccBackend().compile(text)) as loaded:
+        assert list(loaded.programs) == ["probe_1"]
+        assert loaded.refused["probe_0"] is loaded.refused["step"]
+        assert "verifier refused" in loaded.refused["probe_0"].what
 
 
 def test_a_compiled_program_can_be_loaded_again_without_the_compiler():

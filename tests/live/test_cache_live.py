@@ -77,11 +77,16 @@ def test_an_event_that_was_made_after_the_start_is_listed(kept: Path, require):
         define(f"-:uprobes/{name}")
     assert name not in before
     assert name not in listed("list", "tracepoint:uprobes:*")
+    assert name not in listed("list", "-v", "tracepoint:uprobes:*")
 
 
 def test_the_listing_is_the_same_with_and_without_the_cache(kept: Path):
     cold, warm, off = listed("list", "-v"), listed("list", "-v"), listed("--no-cache", "list", "-v")
     assert len(list(kept.iterdir())) == 1
+    assert stable(cold) == stable(warm) == stable(off)
+    events = ("list", "-v", "tracepoint:*")
+    cold, warm, off = listed(*events), listed(*events), listed("--no-cache", *events)
+    assert [file.name.partition("-")[0] for file in sorted(kept.iterdir())] == ["catalog", "catalog", "listing"]
     assert stable(cold) == stable(warm) == stable(off)
 
 

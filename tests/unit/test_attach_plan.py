@@ -40,7 +40,14 @@ class Text(ctypes.Structure):
 
 
 class ExecRecord(ctypes.Structure):
-    _fields_ = [("head", Header), ("raw", ctypes.c_uint64 * 6), ("text", Text), ("bytes", ctypes.c_char * 16384)]
+    _fields_ = [
+        ("head", Header),
+        ("raw", ctypes.c_uint64 * 6),
+        ("text", Text),
+        ("bytes", ctypes.c_char * 16384),
+        ("last", ctypes.c_uint32),
+        ("unused", ctypes.c_uint32),
+    ]
 
 
 def test_the_structures_are_laid_out_as_c_lays_them_out():

@@ -38,7 +38,8 @@ def test_the_text_is_balanced_ascii_with_one_function_a_probe(formats, chosen, w
     assert all(code.count(left) == code.count(right) for left, right in ("{}", "()", "[]"))
     functions = re.findall(r"^int (\w+)\(u64 \*ctx\)$", code, flags=re.MULTILINE)
     helpers = {helper.function for helper in (*made.before, *made.after)}
-    assert sorted(functions) == sorted([probe.function for probe in made.probes] + list(helpers))
+    steps = re.findall(r"^BPF_PROG_ARRAY\(to_(\w+), 1\);$", code, flags=re.MULTILINE)
+    assert sorted(functions) == sorted([probe.function for probe in made.probes] + list(helpers) + steps)
 
 
 @pytest.mark.parametrize("hostile", ["*/ int evil; /*", 'a"b', "a\nb", "größe", "%s", "a\\"])

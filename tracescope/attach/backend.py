@@ -24,7 +24,7 @@ from tracescope.attach.source_lines import parse_listing
 from tracescope.catalog import cache
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
+__all__ = ("INSTALL", "Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
 
 _TIMEOUT = 60.0
 # BCC's DEBUG_SOURCE.
@@ -40,7 +40,7 @@ _CFLAGS = (
     "-Dbpf_probe_read_user=read_user",
     "-Dbpf_probe_read_user_str=read_user_str",
 )
-_INSTALL = "apt-get install python3-bpfcc"
+INSTALL = "apt-get install python3-bpfcc"
 
 
 class Backend(Protocol):
@@ -91,7 +91,7 @@ class BccBackend:
             except subprocess.TimeoutExpired:
                 raise AttachError("the program could not be compiled", f"no answer in {_TIMEOUT:g} s") from None
         if done.returncode == bcc.MISSING:
-            raise Refused("nothing here can compile BPF", "BCC for Python is not installed", _INSTALL)
+            raise Refused("nothing here can compile BPF", "BCC for Python is not installed", INSTALL)
         if done.returncode != 0:
             raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
         return done

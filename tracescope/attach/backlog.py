@@ -46,6 +46,16 @@ class Backlog:
         self._bytes -= len(batch.data)
         return left
 
+    def take_all(self) -> list[Batch]:
+        """All that is there, oldest first, in whole batches; of one that was begun, the records that are left."""
+        with self._lock:
+            batches, taken = list(self._batches), self._taken
+            self._batches.clear()
+            self._count = self._bytes = self._taken = 0
+        if taken:
+            batches[0] = batches[0].rest(taken)
+        return batches
+
     def take(self, limit: int | None = None) -> list[bytes]:
         """Up to `limit` records, oldest first."""
         records: list[bytes] = []

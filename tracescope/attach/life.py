@@ -21,7 +21,7 @@ from tracescope.attach.kernel.programs import ProgramType
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import LiveHost
 
-__all__ = ("Counts", "ProbeCount", "ProgramSession", "SessionState")
+__all__ = ("Counts", "ProbeCount", "ProgramSession", "SessionLife", "SessionState")
 
 _ZERO, _EVERY = struct.pack("=I", 0), struct.pack("=I", 0xFFFFFFFF)
 
@@ -68,60 +68,21 @@ class Counts:
         return sum(count.skipped for count in self.per_probe)
 
 
-class ProgramSession(ABC):
-    """Runs a program's text in a thread of its own; what it reads, and how often, its subclasses say.
+class SessionLife(ABC):
+    """Runs in a thread of its own from `start()` to `stop()`."""
 
-    The text has the maps `control` (0 unless the session runs) and `counts` (`struct count` by index).
-    """
-
-    COUNT: ClassVar = struct.Struct("=QQ")
-    """`struct count` of the program: events, lost, and perhaps skipped."""
-    PAUSE: ClassVar = 0.01
-    """Seconds between two looks at what the program has written."""
-
-    def __init__(
-        self,
-        program_text: str,
-        *,
-        counters: int,
-        filtered: bool,
-        backend: Backend | None,
-        kinds: Mapping[str, ProgramType] | None = None,
-    ) -> None:
-        self.program_text = program_text
-        self._kinds = kinds or {}
+    def __init__(self) -> None:
         self.state = SessionState.PREPARE
         self.timings: dict[SessionState, float] = {}
         """Seconds spent in each state that is over."""
         self.error: TraceScopeError | None = None
-        self._filtered = filtered
-        self._backend = backend or BccBackend()
         self._stop = threading.Event()
         self._settled = threading.Event()
         self._thread = threading.Thread(target=self._main, name="tracescope-session", daemon=True)
-        self._loaded: Loaded | None = None
-        self._lock = threading.Lock()
-        self._cpus = 1
-        self._counts = tuple(ProbeCount() for _ in range(counters))
 
     @abstractmethod
-    def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
-        """Hang the programs on their events, until `attached` is closed."""
-
-    @abstractmethod
-    def _counted(self, index: int) -> tuple[str, ...]:
-        """The functions whose events the counter counts."""
-
-    @abstractmethod
-    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
-        """What reads all that the program has written up to now, until `undo` is closed.
-
-        It is called every `PAUSE` seconds, and once when no program of ours runs any more.
-        """
-
-    def _load(self) -> Loaded:
-        """The programs in the kernel; raises AttachError or Refused."""
-        return self._backend.load(self.program_text, self._kinds)
+    def _run(self, enter: Callable[[SessionState], None]) -> None:
+        """Attach, read until `_stop` is set, detach; `enter` tells the state, `_settled` is set when events flow."""
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -133,17 +94,6 @@ class ProgramSession(ABC):
             raise AttachError("the session does not run yet", f"still in state {self.state} after {timeout:g} s")
         if self.error:
             raise self.error
-
-    def counts(self) -> Counts:
-        """The counters as they are now; exact after `stop()`."""
-        with self._lock:
-            if self._loaded:
-                self._counts = self._read_counts(self._loaded)
-        per_probe = self._counts
-        # With a filter nobody knows whether a skipped event was wanted.
-        missed = 0 if self._filtered else sum(count.missed for count in per_probe)
-        lost = sum(count.lost for count in per_probe) + missed
-        return Counts(sum(count.events for count in per_probe), lost, 0, per_probe)
 
     def stop(self) -> None:
         """Detach, read what is left, and wait for the end; may be called again, from any other thread."""
@@ -175,6 +125,69 @@ class ProgramSession(ABC):
             enter(SessionState.FAILED)
         finally:
             self._settled.set()
+
+
+class ProgramSession(SessionLife):
+    """Runs a program's text in a thread of its own; what it reads, and how often, its subclasses say.
+
+    The text has the maps `control` (0 unless the session runs) and `counts` (`struct count` by index).
+    """
+
+    COUNT: ClassVar = struct.Struct("=QQ")
+    """`struct count` of the program: events, lost, and perhaps skipped."""
+    PAUSE: ClassVar = 0.01
+    """Seconds between two looks at what the program has written."""
+
+    def __init__(
+        self,
+        program_text: str,
+        *,
+        counters: int,
+        filtered: bool,
+        backend: Backend | None,
+        kinds: Mapping[str, ProgramType] | None = None,
+    ) -> None:
+        super().__init__()
+        self.program_text = program_text
+        self._kinds = kinds or {}
+        self._filtered = filtered
+        self._backend = backend or BccBackend()
+        self.backend = "bcc" if isinstance(self._backend, BccBackend) else "libbpf"
+        """The name of the backend."""
+        self._loaded: Loaded | None = None
+        self._lock = threading.Lock()
+        self._cpus = 1
+        self._counts = tuple(ProbeCount() for _ in range(counters))
+
+    @abstractmethod
+    def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
+        """Hang the programs on their events, until `attached` is closed."""
+
+    @abstractmethod
+    def _counted(self, index: int) -> tuple[str, ...]:
+        """The functions whose events the counter counts."""
+
+    @abstractmethod
+    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
+        """What reads all that the program has written up to now, until `undo` is closed.
+
+        It is called every `PAUSE` seconds, and once when no program of ours runs any more.
+        """
+
+    def counts(self) -> Counts:
+        """The counters as they are now; exact after `stop()`."""
+        with self._lock:
+            if self._loaded:
+                self._counts = self._read_counts(self._loaded)
+        per_probe = self._counts
+        # With a filter nobody knows whether a skipped event was wanted.
+        missed = 0 if self._filtered else sum(count.missed for count in per_probe)
+        lost = sum(count.lost for count in per_probe) + missed
+        return Counts(sum(count.events for count in per_probe), lost, 0, per_probe)
+
+    def _load(self) -> Loaded:
+        """The programs in the kernel; raises AttachError or Refused."""
+        return self._backend.load(self.program_text, self._kinds)
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)

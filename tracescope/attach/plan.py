@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.record.layout import Capture, Code, PlannedProbe, lay_out
 from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.shared import share
@@ -88,6 +89,7 @@ class Plan:
     """The size of every record in bytes, or None when it varies."""
     notes: tuple[str, ...]
     objects: ObjectOffsets | None = None
+    transport: Transport = Transport.RING
 
     @property
     def completes_exec(self) -> bool:
@@ -104,6 +106,7 @@ def plan(
     objects: ObjectOffsets | None = None,
     read: Callable[[Target], tuple[tuple[Capture, ...], Code | None]] = lambda _: ((), None),
     many: Collection[ProbeKind] = (),
+    transport: Transport = Transport.RING,
 ) -> Plan:
     """Lay out a session; a format stands for its tracepoint. Raises Refused.
 
@@ -125,7 +128,7 @@ def plan(
         if not complete:
             notes.append("arguments of execve that are not in memory at entry are shown as unreadable")
     return Plan(
-        probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), objects,
+        probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), objects, transport,
     )  # fmt: skip
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import mmap
-import os
 from collections.abc import Iterable
 
-from tracescope.attach.kernel import bpf
+from tracescope.attach.kernel.transport import Transport, find_transport
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -28,23 +26,24 @@ def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
     return found
 
 
-def check_host(host: Host) -> None:
-    """Raises Refused for a recorded host, and where BPF is not to be had."""
+def check_host(host: Host) -> Transport:
+    """How records come from the kernel; raises Refused for a recorded host, and where BPF is not to be had."""
     if not host.live:
         raise Refused(
             "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
         )
-    check_kernel()
+    return check_kernel()
 
 
-def check_kernel() -> None:
-    """Raises Refused where BPF is not to be had. Try it: a ring buffer of one page shows rights and kernel at once."""
+def check_kernel() -> Transport:
+    """How records come from this kernel; raises Refused where BPF is not to be had."""
     try:
-        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, mmap.PAGESIZE, 0, "ts_try"))
+        return find_transport()
     except PermissionError:
         why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
         raise Refused("nothing can be attached", why, "run as root") from None
     except OSError as error:
         if error.errno == errno.ENOSYS:
             raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
-        raise Refused("nothing can be attached", "this kernel has no BPF ring buffer (Linux 5.8 has)") from None
+        why = f"this kernel has neither a BPF ring buffer nor a perf buffer: {error.strerror}"
+        raise Refused("nothing can be attached", why) from None

@@ -79,6 +79,12 @@ class Batch:
         room = _room(size)
         return [data[at : at + size] for at in range(start * room + _HEADER, stop * room, room)]
 
+    def rest(self, start: int) -> Batch:
+        """The records from number `start` on."""
+        if not self.size:
+            return Batch(self.data, self.count - start, spans=self.spans[start:])
+        return Batch(self.data[start * _room(self.size) :], self.count - start, self.size)
+
 
 class RingReader:
     """A ring buffer map of `size` bytes of data; `record_size` when all its records have that size."""
@@ -101,7 +107,7 @@ class RingReader:
         """Which part of the ring holds records that were not read: 0 to 1."""
         return (self._producer[0] - self._consumer[0]) / (self._mask + 1)
 
-    def read(self) -> Iterator[Batch]:
+    def read(self, *, last: bool = False) -> Iterator[Batch]:  # noqa: ARG002 - a record that is complete is in its place
         """The records that are complete now, in batches of 1 MiB at most."""
         consumer, producer = self._consumer[0], self._producer[0]
         # Up to where the producer is now: whoever runs after it never comes to an end.

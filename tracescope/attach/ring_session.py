@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.backlog import Backlog
@@ -16,9 +16,14 @@ from tracescope.attach.cost import Cost, read_cost, total_cost
 from tracescope.attach.governor import Governor
 from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.programs import ProgramType
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.life import Counts, ProgramSession
+from tracescope.attach.perf_buffer import PerfReader
 from tracescope.attach.program import RING_BYTES
 from tracescope.attach.ring import RingReader
+
+if TYPE_CHECKING:
+    from tracescope.attach.record.arrays import Records
 
 __all__ = ("RingSession",)
 
@@ -28,14 +33,16 @@ _ZERO = struct.pack("=I", 0)
 
 
 class RingSession(ProgramSession, Generic[EventT]):
-    """The text has one map more, `events`: the ring. With `record_size` all records have that size."""
+    """The text has one map more, `events`: the `transport`. With `record_size` all records have that size."""
 
     def __init__(
         self, program_text: str, *, record_size: int | None, counters: int, filtered: bool,
         backend: Backend | None, buffer: int, governed: bool = False, kinds: Mapping[str, ProgramType] | None = None,
+        transport: Transport = Transport.RING,
     ) -> None:  # fmt: skip
         super().__init__(program_text, counters=counters, filtered=filtered, backend=backend, kinds=kinds)
         self._record_size = record_size
+        self._transport = transport
         self._backlog = Backlog(buffer)
         self.governor = Governor() if governed else None
         """Leaves events out when the reader cannot keep up."""
@@ -47,6 +54,19 @@ class RingSession(ProgramSession, Generic[EventT]):
     def take(self, limit: int | None = None) -> list[bytes]:
         """Up to `limit` records, oldest first."""
         return self._backlog.take(limit)
+
+    def take_arrays(self) -> list[Records]:
+        """All records, oldest first, as structured arrays: `time_ns`, `cpu`, `probe`, `pid`, `tid`, `ppid`, `comm`.
+
+        Records of one size have their other words in `raw`. For who wants them by the million.
+        """
+        from tracescope.attach.record.arrays import even_records, uneven_records
+
+        batches = self._backlog.take_all()
+        return [
+            even_records(batch.data, batch.size) if batch.size else uneven_records(batch.records(0, batch.count))
+            for batch in batches
+        ]
 
     def counts(self) -> Counts:
         """The counters as they are now; exact after `stop()`."""
@@ -64,13 +84,15 @@ class RingSession(ProgramSession, Generic[EventT]):
             )
 
     def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
-        reader = RingReader(loaded.maps["events"], RING_BYTES, self._record_size)
+        make = RingReader if self._transport is Transport.RING else PerfReader
+        reader = make(loaded.maps["events"], RING_BYTES, self._record_size)
         undo.callback(reader.close)
 
         def read() -> None:
-            if not self._stop.is_set():
+            last = self._stop.is_set()
+            if not last:
                 self._govern(loaded, reader.fill)
-            for batch in reader.read():
+            for batch in reader.read(last=last):
                 self._backlog.put(batch)
 
         return read

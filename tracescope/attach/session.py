@@ -36,7 +36,7 @@ class Session(RingSession[Event]):
         super().__init__(
             program_text(plan), record_size=plan.record_size, counters=len(plan.probes),
             filtered=conditions or bool(plan.filters), backend=backend, buffer=buffer, governed=governed,
-            kinds=program_types(plan),
+            kinds=program_types(plan), transport=plan.transport,
         )  # fmt: skip
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []

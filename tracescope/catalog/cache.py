@@ -23,8 +23,9 @@ OFF: Final = "TRACESCOPE_CACHE"
 _MAGIC = b"tracescope cache\n"
 _HEADER = len(_MAGIC) + 4
 
-_KEPT = 12
-"""Files of a kind that stay: the newest ones. A host's whole catalog has about 7 MB."""
+_KEPT = {"catalog": 12, "types": 4}
+_KEPT_SMALL = 256
+"""Files of a kind that stay: the newest ones. A host's whole catalog has about 7 MB, a program or offsets some KB."""
 _MAX_BYTES = 256 << 20
 _STALE = 3600
 """Seconds after which an unfinished file is nobody's."""
@@ -161,7 +162,7 @@ def _clean(folder: int, kind: str) -> None:
         with suppress(OSError):
             ages.append((os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime, name))
     finished = sorted((age, name) for age, name in ages if name.startswith(f"{kind}-"))
-    old = [name for _, name in finished[:-_KEPT]]
+    old = [name for _, name in finished[: -_KEPT.get(kind, _KEPT_SMALL)]]
     old += [name for age, name in ages if name.startswith(".") and age < time.time() - _STALE]
     for name in old:
         with suppress(OSError):

@@ -32,9 +32,9 @@ def fingerprint(host: Host, sources: Collection[str]) -> str | None:
 
 
 def _program() -> list[tuple[str, int, int]]:
-    """Our own files: a change to a parser changes the key, whatever the version says."""
+    """Our own files: a change to a parser, or to what prints, changes the key, whatever the version says."""
     root = os.path.dirname(os.path.dirname(__file__))
-    folders = (root, os.path.join(root, "catalog"), os.path.join(root, "sources"))
+    folders = (root, *(os.path.join(root, name) for name in ("catalog", "sources", "cli")))
     return [stamp for folder in folders for stamp in _stamps(folder, ".py")]
 
 

@@ -13,11 +13,20 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tracescope.attach.choice import AUTO, BACKENDS
 from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
 from tracescope.cli.output import note, print_json, print_text
-from tracescope.cli.session import Sink, add_filters, add_limits, trace, traced_command
+from tracescope.cli.session import (
+    Sink,
+    add_backend,
+    add_filters,
+    add_limits,
+    preferred_backend,
+    trace,
+    traced_command,
+)
 from tracescope.errors import Refused, UsageError
 from tracescope.host import open_host
 
@@ -27,9 +36,9 @@ if TYPE_CHECKING:
     from tracescope.attach.ask.asked import Asked
     from tracescope.attach.ask.keys import Counted
     from tracescope.attach.decode.events import Event
+    from tracescope.attach.event_session import EventSession
     from tracescope.attach.launch import Launched
     from tracescope.attach.plan import Filters
-    from tracescope.attach.session import Session
     from tracescope.attach.targets.target import Target
     from tracescope.host import Host
     from tracescope.recording import Recorder
@@ -58,30 +67,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser)
     add_counting(parser)
     add_limits(parser)
+    add_backend(parser)
     parser.add_argument("--json", action="store_true", help="one event a line, as an object")
     parser.add_argument("--save", metavar="FILE", help="record the events, for tracescope replay")
-    parser.add_argument("--print-program", action="store_true", help="print the BPF program in C and attach nothing")
+    parser.add_argument(
+        "--print-program",
+        action="store_true",
+        help="print what the backend is given (a program in C) and attach nothing",
+    )
     parser.usage = "tracescope attach PROBE... [options] [-- CMD...]"
 
 
 def run(args: argparse.Namespace) -> int:
     """Attach, print, detach."""
     from tracescope.attach.ask.asked import Asked
-    from tracescope.attach.open import open_plan, open_session
+    from tracescope.attach.open import open_plan
     from tracescope.attach.program import program_text
+    from tracescope.attach.start import start_session
     from tracescope.attach.targets.find import find_targets
 
     host = open_host(args.host)
     targets = find_targets(host, [full_name(probe) for probe in args.probes], pair=args.pair)
     _guard(len(targets), agreed=args.yes)
+    backend = preferred_backend(args)
     asked, counted = Asked(args.where, tuple(args.show)), counted_of(args)
     with traced_command(host, args) as (filters, child):
         if counted is not None:
             return _count(host, targets, counted, filters, asked, child, args)
-        if args.print_program:
+        if args.print_program and backend in (AUTO, "bcc", "libbpf"):
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        session = open_session(host, targets, filters, asked=asked, bare=args.raw)
+        started = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend)
+        session = started.session
+        if args.print_program:
+            sys.stdout.write(session.program_text)
+            return 0
+        if started.choice.backend != BACKENDS[0] and backend == AUTO:
+            note(started.choice.words)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))
@@ -122,9 +144,10 @@ def _guard(number: int, *, agreed: bool) -> None:
 class _Printer(Sink["Event"]):
     """Prints events as they come, and records them."""
 
-    def __init__(self, host: Host, session: Session, args: argparse.Namespace) -> None:
+    def __init__(self, host: Host, session: EventSession, args: argparse.Namespace) -> None:
         self._session = session
         self._recorder: Recorder | None = None
+        self.patient = not args.save
         if args.save:
             from tracescope.recording import Recorder, host_facts
 

@@ -69,6 +69,7 @@ class _Printer(Sink["ProcessEvent"]):
         self._args = args
         self._table = ProcessTable(ncpus=os.cpu_count())
         self._recorder: Recorder | None = None
+        self.patient = not args.save
         if args.save:
             session = {"command": args.run_command or None, "strict": args.strict, "failed": args.failed}
             self._recorder = Recorder(args.save, kind="exec", host=host_facts(host), session=session)

@@ -7,16 +7,16 @@ attached, or perhaps can; --all adds what cannot. --json lists every row with it
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
-from tracescope.catalog.listed import arguments, listed_arguments, sources_of
-from tracescope.catalog.patterns import full_name, kinds_of, matching
-from tracescope.catalog.read import read_sources, sources_for
-from tracescope.catalog.store import FORMAT, Catalog, Row
+from tracescope.cli.kept import print_and_keep, print_kept
 from tracescope.cli.output import note, print_json, print_text
-from tracescope.cli.sources import complain_of
 from tracescope.host import open_host
-from tracescope.model import Answer, ProbeKind
+
+if TYPE_CHECKING:
+    from tracescope.catalog.store import Catalog, Row
+    from tracescope.host import Host
 
 __all__ = ("add_arguments", "probe_json", "run")
 
@@ -33,9 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the rows that match."""
+    host = open_host(args.host)
+    words = (args.host, args.patterns, args.verbose, args.all, args.json)
+    if print_kept(host, words):
+        return 0
+    from tracescope.catalog.patterns import full_name, kinds_of
+    from tracescope.catalog.read import sources_for
+
     patterns = [full_name(pattern) for pattern in args.patterns]
     sources = sources_for(kinds_of(patterns))
-    host = open_host(args.host)
+    return print_and_keep(host, words, sources, lambda: _list(host, patterns, sources, args))
+
+
+def _list(host: Host, patterns: list[str], sources: Collection[str], args: argparse.Namespace) -> int:
+    from tracescope.catalog.patterns import matching
+    from tracescope.catalog.read import read_sources
+    from tracescope.cli.sources import complain_of
+
     catalog = read_sources(host, sources)
     complain_of(host, catalog)
     rows = matching(catalog, patterns)
@@ -50,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
 def probe_json(catalog: Catalog, row: Row) -> dict[str, object]:
     """What the contract says of one probe in `list --json`."""
     from tracescope.catalog.advice import stability
+    from tracescope.catalog.listed import sources_of
+    from tracescope.catalog.store import FORMAT
+    from tracescope.model import ProbeKind
 
     verdict = catalog.verdict(row.kind, row.entry)
     return {
@@ -66,6 +83,8 @@ def probe_json(catalog: Catalog, row: Row) -> dict[str, object]:
 
 
 def _print_json(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
+    from tracescope.catalog.listed import arguments
+
     count = 0
     for count, row in enumerate(rows, 1):  # noqa: B007 - the count of rows is the answer
         found = probe_json(catalog, row)
@@ -78,6 +97,9 @@ def _print_json(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace)
 
 
 def _print_text(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
+    from tracescope.catalog.listed import listed_arguments
+    from tracescope.model import Answer
+
     printed = hidden = 0
     for row in rows:
         if not args.all and catalog.verdict(row.kind, row.entry).answer is Answer.NO:

@@ -14,22 +14,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
+from tracescope.attach.choice import AUTO, BACKENDS
 from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
 from tracescope.errors import UsageError
 
 if TYPE_CHECKING:
+    from tracescope.attach.event_session import RecordSession
     from tracescope.attach.launch import Launched
-    from tracescope.attach.session import RingSession
     from tracescope.host import Host
 
 __all__ = (
     "START_TIMEOUT",
+    "Interrupt",
     "Sink",
+    "add_backend",
     "add_filters",
     "add_limits",
     "more_files",
     "number",
+    "preferred_backend",
     "terminable",
     "trace",
     "traced_command",
@@ -45,6 +49,9 @@ START_TIMEOUT = 60.0
 
 class Sink(ABC, Generic[EventT]):
     """Where a session's events go."""
+
+    patient = True
+    """What is traced may go first, however long that takes; not so where events must be on disk within a second."""
 
     def ready(self) -> None:
         """Everything is attached."""
@@ -76,6 +83,28 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     filters.add_argument(
         "--container", type=number, action="append", default=[], metavar="PID", help="only the pid namespace of PID"
     )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """The option that says what attaches."""
+    parser.add_argument(
+        "--backend",
+        choices=(AUTO, *BACKENDS),
+        help="what attaches; auto: the first that is there and can do this (setting: backend)",
+    )
+
+
+def preferred_backend(args: argparse.Namespace) -> str:
+    """The backend of the command line, else that of the settings."""
+    if args.backend is None:
+        from tracescope.ui.config import read_config
+
+        try:
+            return read_config().backend
+        except UsageError as error:
+            note(str(error))
+            return AUTO
+    return str(args.backend)
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +145,10 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
             child.abandon()
 
 
-def trace(session: RingSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
+def trace(session: RecordSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
     """Run the session until its limit, the end of the command, or an interrupt; the exit status."""
     printed, status = 0, 0
-    with terminable():
+    with terminable() as interrupt:
         try:
             more_files()
             with session:
@@ -127,12 +156,15 @@ def trace(session: RingSession[EventT], child: Launched | None, args: argparse.N
                 sink.ready()
                 if child:
                     child.release()
-                for record in _records(session, child, args.duration, sink):
+                interrupt.waits = True
+                for record in _records(session, child, args.duration, sink, interrupt):
                     printed += sink.show(session.decode(record))
                     if printed == args.count:
                         break
         except KeyboardInterrupt:
             status = 130
+    if interrupt.came:
+        status = 130
     if not args.count or printed < args.count:
         # What was still on its way when the session ended.
         printed += sum(sink.show(session.decode(record)) for record in session.take())
@@ -149,16 +181,20 @@ def trace(session: RingSession[EventT], child: Launched | None, args: argparse.N
 
 
 def _records(
-    session: RingSession[EventT], child: Launched | None, duration: float | None, sink: Sink[EventT]
+    session: RecordSession[EventT],
+    child: Launched | None,
+    duration: float | None,
+    sink: Sink[EventT],
+    interrupt: Interrupt,
 ) -> Iterator[bytes]:
-    """Records as they come, until the time is up or the command has ended."""
+    """Records as they come, until the time is up, the command has ended, or somebody interrupts."""
     end = None if duration is None else time.monotonic() + duration
-    with _Background() as background:
+    with _Background(stands_back=sink.patient) as background:
         while True:
             over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
             records = session.take(_AT_ONCE)
             yield from records
-            if over:
+            if over or interrupt.came:
                 return
             if len(records) < _AT_ONCE:
                 sys.stdout.flush()
@@ -179,11 +215,11 @@ def more_files() -> None:
 class _Background:
     """What is traced goes first: this thread takes only CPU that nobody wants, until too much is waiting for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stands_back: bool) -> None:
         self._thread = threading.get_native_id()
         self._usual = self._now = os.sched_getscheduler(self._thread)
         # Without this right nobody comes back.
-        self._may = os.geteuid() == 0 and self._usual == os.SCHED_OTHER
+        self._may = stands_back and os.geteuid() == 0 and self._usual == os.SCHED_OTHER
 
     def adjust(self, waiting: int) -> None:
         """Stand back, or not, with so many records that nobody has taken."""
@@ -200,18 +236,37 @@ class _Background:
         self.adjust(_MANY + 1)
 
 
+class Interrupt:
+    """SIGINT and SIGTERM: raised as KeyboardInterrupt; while somebody `waits` for it, the first one is only noted.
+
+    So what is being shown is shown whole, and nothing that was taken is left out.
+    """
+
+    def __init__(self) -> None:
+        self.waits = False
+        self.came = False
+
+    def __call__(self, *_: object) -> None:
+        """The handler."""
+        if not self.waits or self.came:
+            raise KeyboardInterrupt
+        self.came = True
+
+
 @contextmanager
-def terminable() -> Iterator[None]:
+def terminable() -> Iterator[Interrupt]:
     """SIGTERM ends the session like Ctrl-C."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    interrupt = Interrupt()
+    before = {signal_: signal.getsignal(signal_) for signal_ in (signal.SIGINT, signal.SIGTERM)}
+    for signal_, handler in before.items():
+        # Who ignores Ctrl-C goes on doing so: a job in the background of a script.
+        if signal_ == signal.SIGTERM or handler is not signal.SIG_IGN:
+            signal.signal(signal_, interrupt)
     try:
-        yield
+        yield interrupt
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signal_, handler in before.items():
+            signal.signal(signal_, handler)
 
 
 def number(text: str) -> int:

@@ -6,6 +6,7 @@ Input: BTF as in Documentation/bpf/btf.rst. `btf_types` reads the bytes, `btf_c`
 from __future__ import annotations
 
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -74,8 +75,10 @@ class Btf(TypeTable):
     A type's name is `struct x`, `union x`, `enum x`, or bare: the first of struct, union, typedef, enum that has it.
     """
 
-    def __init__(self, data: bytes, base: Self | None = None) -> None:
-        super().__init__(data, base)
+    def __init__(
+        self, data: bytes, base: Self | None = None, index: tuple[array[int], bytearray] | None = None
+    ) -> None:
+        super().__init__(data, base, index)
         self._texts: dict[int, str] = {}
         self._long: dict[int, dict[int, tuple[int, bool]]] = {}
 

@@ -95,7 +95,9 @@ LONGEST_CHAIN = 64
 class TypeTable:
     """The types of one BTF blob by id; the ids and strings of `base` come first."""
 
-    def __init__(self, data: bytes, base: Self | None = None) -> None:
+    def __init__(
+        self, data: bytes, base: Self | None = None, index: tuple[array[int], bytearray] | None = None
+    ) -> None:
         self.base = base
         self.first = 1 if base is None else base.end
         self._data = data
@@ -108,13 +110,23 @@ class TypeTable:
                 "a module's BTF continues the kernel's",
                 "read it together with vmlinux",
             )
-        self._starts, self._kinds = _walk(self._words)
+        self._starts, self._kinds = index or _walk(self._words)
         self.end: int = self.first + len(self._starts)
         self._names: dict[Kind, dict[str, int]] = {}
 
     def __len__(self) -> int:
         """The number of types of this blob, without its base."""
         return len(self._starts)
+
+    @property
+    def index(self) -> tuple[array[int], bytearray]:
+        """Where each type starts, in words, and its kind: spares the walk when the same bytes are read again."""
+        return self._starts, self._kinds
+
+    @property
+    def data_size(self) -> int:
+        """The size of the blob in bytes."""
+        return len(self._data)
 
     def ids(self, *kinds: Kind) -> Iterator[int]:
         """The ids of this blob's types of these kinds, ascending."""

@@ -1,6 +1,7 @@
 """The user's settings: `config.toml` in the XDG configuration folder.
 
 theme = "tracescope"      # any name of the palette's theme list
+backend = "auto"          # what attaches: auto, bcc, libbpf, bpftrace, tracefs
 live_rows = 100000        # events the live screen keeps
 [keys]
 "browser.attach" = "t"    # binding id = key (ids: keys.py, or the help screen)
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracescope.attach.choice import AUTO, BACKENDS
 from tracescope.errors import UsageError
 
 __all__ = ("Config", "config_path", "parse_config", "read_config")
@@ -29,6 +31,7 @@ class Config:
     theme: str = _THEME
     live_rows: int = _LIVE_ROWS
     keys: dict[str, str] = field(default_factory=dict)
+    backend: str = AUTO
 
 
 def config_path() -> Path:
@@ -56,7 +59,7 @@ def read_config(path: Path | None = None) -> Config:
 def parse_config(text: str) -> Config:
     """The settings in a TOML text. Raises ValueError with a sentence."""
     data: dict[str, Any] = tomllib.loads(text)
-    if unknown := data.keys() - {"theme", "live_rows", "keys"}:
+    if unknown := data.keys() - {"theme", "live_rows", "backend", "keys"}:
         raise ValueError(f"no setting is named {sorted(unknown)[0]!r}")
     theme = data.get("theme", _THEME)
     if not isinstance(theme, str):
@@ -67,7 +70,14 @@ def parse_config(text: str) -> Config:
     keys = data.get("keys", {})
     if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
         raise ValueError('[keys] must hold lines like "browser.attach" = "t"')
-    return Config(theme, rows, keys)
+    return Config(theme, rows, keys, _backend(data))
+
+
+def _backend(data: dict[str, Any]) -> str:
+    name = data.get("backend", AUTO)
+    if name not in (AUTO, *BACKENDS):
+        raise ValueError(f"backend must be one of {', '.join((AUTO, *BACKENDS))}")
+    return str(name)
 
 
 def _wrong(path: Path, why: str) -> UsageError:

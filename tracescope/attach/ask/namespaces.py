@@ -6,9 +6,9 @@ import os
 import re
 
 from tracescope.attach.plan import Namespace
+from tracescope.attach.types import read_types
 from tracescope.errors import Refused, TraceScopeError, from_oserror
 from tracescope.host import Host
-from tracescope.sources import btf
 
 __all__ = ("find_namespace",)
 
@@ -29,7 +29,7 @@ def find_namespace(host: Host, pid: int) -> Namespace:
 
 def _offsets(host: Host) -> tuple[int, int, int]:
     try:
-        types = btf.read(host)
+        types = read_types(host)
         return (
             types.member_offset("task_struct", "nsproxy"),
             types.member_offset("nsproxy", "pid_ns_for_children"),

@@ -8,7 +8,7 @@ from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
 from tracescope.attach.record.values import Value
 from tracescope.printable import decode
 
-__all__ = ("arguments", "exec_values")
+__all__ = ("arguments", "exec_values", "without_descriptor")
 
 
 def exec_values(values: dict[str, Value], record: bytes) -> dict[str, Value]:
@@ -26,7 +26,7 @@ def exec_values(values: dict[str, Value], record: bytes) -> dict[str, Value]:
     argv: Value
     if ExecFlag.FROM_MEMORY in flags:
         argv = _from_memory(words, None if flags & (ExecFlag.ARGV_UNREAD | ExecFlag.ARGV_CUT) else argc)
-        filename = _without_descriptor(filename, values.get("fd"))
+        filename = without_descriptor(filename, values.get("fd"))
     else:
         argv = arguments(words, argc, low | high << 64, flags)
     found: dict[str, Value] = {}
@@ -61,7 +61,7 @@ def _from_memory(words: list[str], argc: int | None) -> list[str | None]:
     return [None, *words[len(words) - argc + 1 :]] if argc else []
 
 
-def _without_descriptor(filename: str | None, fd: Value) -> str | None:
+def without_descriptor(filename: str | None, fd: Value) -> str | None:
     """The path that execveat was given: the kernel names it `/dev/fd/N/path`."""
     prefix = f"/dev/fd/{fd}"
     if filename == prefix:

@@ -21,6 +21,7 @@ from tracescope.host import Host
 
 __all__ = (
     "EVERY_PROCESS",
+    "PERF_EVENT_ARRAY",
     "PERF_TRACEPOINT",
     "RINGBUF",
     "PerfAttr",
@@ -64,6 +65,8 @@ _libc.syscall.restype = ctypes.c_long
 
 RINGBUF = 27
 """`BPF_MAP_TYPE_RINGBUF`."""
+PERF_EVENT_ARRAY = 4
+"""`BPF_MAP_TYPE_PERF_EVENT_ARRAY`."""
 PERF_TRACEPOINT = 2
 """`PERF_TYPE_TRACEPOINT`."""
 EVERY_PROCESS = -1
@@ -176,10 +179,12 @@ class PerfAttr:
     flags: int = 0
     config1: int = 0
     config2: int = 0
+    sample_type: int = 0
 
     def pack(self) -> bytes:
         """The bytes that the system call takes."""
-        head = struct.pack("=IIQQQQQ", self.type, _ATTR_SIZE, self.config, self.period, 0, 0, self.flags | _DISABLED)
+        flags = self.flags | _DISABLED
+        head = struct.pack("=IIQQQQQ", self.type, _ATTR_SIZE, self.config, self.period, self.sample_type, 0, flags)
         return (head + struct.pack("=IIQQ", 0, 0, self.config1, self.config2)).ljust(_ATTR_SIZE, b"\0")
 
 

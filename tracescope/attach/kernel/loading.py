@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeAlias
@@ -14,7 +14,7 @@ from tracescope.attach.kernel import bpf, programs
 from tracescope.attach.kernel.programs import ProgramType
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("BY_NAME", "Compiled", "Loaded", "MapSpec", "Sources", "load", "load_linked", "with_maps")
+__all__ = ("BY_NAME", "STEP", "Compiled", "Loaded", "MapSpec", "Sources", "load", "load_linked", "with_maps")
 
 Sources: TypeAlias = Mapping[str, Mapping[int, str]]
 """Lines of source by function, and by the number of the instruction where each begins."""
@@ -22,6 +22,10 @@ Sources: TypeAlias = Mapping[str, Mapping[int, str]]
 BY_NAME: Mapping[str, ProgramType] = {}
 """No function is told apart: their names say what they hang on."""
 
+STEP = "to_"
+"""A map of one program is named so and by the function that is in it: the next step of those that call it."""
+
+_FIRST = struct.pack("=I", 0)
 _VERIFIERS = min(8, os.cpu_count() or 1)
 _LONG = 256 * 8
 _LOAD_64 = 0x18
@@ -101,10 +105,25 @@ def load_linked(
         _load_programs(
             loaded, {name: (kinds.get(name) or _kind(name), code) for name, code in programs_.items()}, lines
         )
+        _join(loaded, programs_)
     except BaseException:
         loaded.close()
         raise
     return loaded
+
+
+def _join(loaded: Loaded, linked: Mapping[str, bytes]) -> None:
+    """Put the programs that others go on into where those look for them; without it, those are refused as it is."""
+    for name, number in loaded.maps.items():
+        step = name.removeprefix(STEP)
+        if step == name:
+            continue
+        if step in loaded.programs:
+            bpf.map_update(number, _FIRST, struct.pack("=I", loaded.programs[step]))
+            continue
+        for function in [one for one in loaded.programs if number in _map_numbers(linked[one])]:
+            os.close(loaded.programs.pop(function))
+            loaded.refused[function] = loaded.refused[step]
 
 
 def _load_programs(
@@ -170,8 +189,18 @@ def _create(name: str, spec: MapSpec) -> int:
 def with_maps(code: bytes, numbers: Mapping[int, int]) -> bytes:
     """The instructions with each map's number replaced by its file descriptor."""
     patched = bytearray(code)
+    for at, number in _map_loads(code):
+        struct.pack_into("=i", patched, at, numbers[number])
+    return bytes(patched)
+
+
+def _map_numbers(code: bytes) -> set[int]:
+    """The maps that the instructions use."""
+    return {number for _, number in _map_loads(code)}
+
+
+def _map_loads(code: bytes) -> Iterator[tuple[int, int]]:
+    """Where a map's number is in the instructions, and which."""
     for at in range(0, len(code), 8):
         if code[at] == _LOAD_64 and code[at + 1] >> 4 == _MAP_FD:
-            (number,) = struct.unpack_from("=i", code, at + 4)
-            struct.pack_into("=i", patched, at + 4, numbers[number])
-    return bytes(patched)
+            yield at + 4, struct.unpack_from("=i", code, at + 4)[0]

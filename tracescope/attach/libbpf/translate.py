@@ -16,10 +16,11 @@ PREFIX = "ts_"
 SECTION = "tracescope"
 """The section of all programs."""
 
-_MAP = re.compile(r'^BPF_(?!TABLE\b)\w+\((\w+),|^BPF_TABLE\("\w+",[^,]+,[^,]+, (\w+),', re.MULTILINE)
+_MAP = re.compile(r'^BPF_(?!TABLE\b)\w+\((\w+)[,)]|^BPF_TABLE\("\w+",[^,]+,[^,]+, (\w+),', re.MULTILINE)
 _TABLE = re.compile(r'^BPF_TABLE\("(\w+)", ', re.MULTILINE)
 _METHOD = re.compile(
-    r"\b(\w+)\.(lookup|lookup_or_try_init|update|insert|delete|ringbuf_output|ringbuf_reserve|ringbuf_submit)\("
+    r"\b(\w+)\.(lookup|lookup_or_try_init|update|insert|delete|call|perf_submit"
+    r"|ringbuf_output|ringbuf_reserve|ringbuf_submit)\("
 )
 _PROGRAM = re.compile(r"^int (\w+)\((\w+ \*ctx)\)", re.MULTILINE)
 

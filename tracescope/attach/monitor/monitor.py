@@ -18,12 +18,11 @@ from tracescope.attach.monitor.plan import EVENTS, OFFSETS, MonitorPlan, monitor
 from tracescope.attach.monitor.program import Kind, monitor_text
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.attach.ready import check_kernel, read_formats
-from tracescope.attach.record.kept import kept_offsets
 from tracescope.attach.session import RingSession, program_of
+from tracescope.attach.types import kept_offsets, read_types
 from tracescope.errors import AttachError, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.processes.events import ProcessEvent
-from tracescope.sources import btf
 
 __all__ = ("MonitorSession", "open_monitor", "plan_monitor")
 
@@ -120,12 +119,13 @@ def plan_monitor(
 ) -> MonitorPlan:
     """The plan with what the host says about its structures and events. Raises Refused."""
     try:
-        offsets = kept_offsets(host, "monitor", OFFSETS, lambda: _read_offsets(host))
+        found = kept_offsets(host, "monitor", OFFSETS, lambda: _read_offsets(host))
     except Refused:
         raise
     except TraceScopeError as error:
         fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
         raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
+    offsets = dict(zip(OFFSETS, found, strict=True))
     return monitor_plan(offsets, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
 
 
@@ -133,4 +133,4 @@ def _read_offsets(host: Host) -> list[int]:
     if host.live and missing_library() is None:
         with kernel_types() as types:
             return read_offsets(types)
-    return read_offsets(btf.read(host))
+    return read_offsets(read_types(host))

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from enum import IntFlag
 
 from tracescope.attach.plan import Plan
+from tracescope.attach.program.head import hand_over
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape
 
@@ -26,7 +27,7 @@ _MASK = 16383
 TEXT = struct.Struct("=IIII2Q")
 """`struct text`: flags, argc, envc, used, unread."""
 TEXT_OFFSET = HEADER.size + 8 * _RAW_WORDS
-RECORD_BYTES = TEXT_OFFSET + TEXT.size + _MASK + 1
+RECORD_BYTES = TEXT_OFFSET + TEXT.size + _MASK + 1 + 8
 """The scratch space of one record."""
 _PENDING = 4096
 
@@ -144,6 +145,8 @@ struct exec_record {
     u64 raw[%(words)d];
     struct text text;
     char bytes[%(bytes)d];
+    u32 last;       /* what cannot be read now never will be; not handed over */
+    u32 unused;
 };
 
 static inline int incomplete(struct exec_record *record)
@@ -151,14 +154,14 @@ static inline int incomplete(struct exec_record *record)
     return (record->text.flags & (FILENAME_UNREAD | ARGV_UNREAD)) || record->text.unread[0] || record->text.unread[1];
 }
 
-static inline void hand_over(struct exec_record *record)
+static inline void hand_over(u64 *ctx, struct exec_record *record)
 {
     u32 probe = record->head.probe;
     struct count *count = counts.lookup(&probe);
 
     if (!count)
         return;
-    if (events.ringbuf_output(record, %(fixed)d + (record->text.used & %(mask)d), BPF_RB_NO_WAKEUP))
+    if (%(output)s)
         count->lost++;
     else
         count->events++;
@@ -199,14 +202,29 @@ int %(function)s(u64 *ctx)
         return 0;
 %(condition)s    fill(&record->head, %(index)d);
 %(copy)s
+    record->last = %(last)d;
+    to_exec_text.call(ctx, 0);
+    return 0;
+}
+"""
+
+_READER = """
+/* The loops are the verifier's work: one program has them, the others go on into it. */
+int exec_text(u64 *ctx)
+{
+    int place = SCRATCH_OF_EXEC;
+    struct exec_record *record = (void *)scratch.lookup(&place);
+
+    if (!record)
+        return 0;
     read_text(&record->text, record->bytes, %(pointers)s);
-%(wait)s    hand_over(record);
+%(wait)s    hand_over(ctx, record);
     return 0;
 }
 """
 
 _WAIT = """\
-    if (incomplete(record)) {
+    if (!record->last && incomplete(record)) {
         u64 task = bpf_get_current_task();
 
         if (!pending.update(&task, (struct pending *)record))
@@ -253,7 +271,7 @@ int exec_done(u64 *ctx)
     }
     record->text.used = used;
     pending.delete(&task);
-    hand_over(record);
+    hand_over(ctx, record);
     return 0;
 }
 """,
@@ -266,9 +284,9 @@ int exec_again(u64 *ctx)
 
     if (!record)
         return 0;
-    read_text(&record->text, record->bytes, %(again)s);
     pending.delete(&task);
-    hand_over(record);
+    record->last = 1;
+    to_exec_text.call(ctx, 0);
     return 0;
 }
 """,
@@ -283,18 +301,20 @@ def reader_text(*, counted: bool = True) -> str:
 
 def common_text(plan: Plan) -> str:
     """What the programs on execve and execveat share."""
-    numbers = {"words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "fixed": TEXT_OFFSET + TEXT.size}
-    text = reader_text() + _RECORD % numbers
-    if not plan.completes_exec:
-        return text
-    return text + _PENDING_TEXT % {**numbers, "pending": _PENDING}
+    size = f"{TEXT_OFFSET + TEXT.size} + (record->text.used & {_MASK})"
+    numbers: dict[str, int | str] = {
+        "words": _RAW_WORDS, "bytes": _MASK + 1, "mask": _MASK, "output": hand_over(plan.transport, "record", size),
+    }  # fmt: skip
+    text = "BPF_PROG_ARRAY(to_exec_text, 1);\n" + reader_text() + _RECORD % numbers
+    if plan.completes_exec:
+        text += _PENDING_TEXT % {**numbers, "pending": _PENDING}
+    return text + _READER % {"pointers": _pointers_of_any(plan), "wait": _WAIT if plan.completes_exec else ""}
 
 
 def probe_text(plan: Plan, probe: PlannedProbe, name: str, copy: str, condition: str) -> str:
     """The program on sys_enter_execve or sys_enter_execveat."""
-    wait = _WAIT if plan.completes_exec else ""
-    values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy, "wait": wait}
-    return _PROBE % {**values, "condition": condition, "pointers": _pointers(probe)}
+    values = {"name": name, "function": probe.function, "index": probe.index, "copy": copy}
+    return _PROBE % {**values, "condition": condition, "last": not plan.completes_exec}
 
 
 def _pointers(probe: PlannedProbe) -> str:
@@ -305,7 +325,7 @@ def _pointers(probe: PlannedProbe) -> str:
 
 def helper_text(plan: Plan, function: str, values: Mapping[str, str]) -> str:
     """A silent program that completes waiting calls."""
-    numbers = {"argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES, "again": _pointers_of_any(plan)}
+    numbers = {"argument": _ARGUMENT_BYTES, "text": _TEXT_BYTES}
     offsets = asdict(plan.offsets) if plan.offsets else {}
     return _HELPERS[function] % {**values, **offsets, **numbers}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import Plan
 from tracescope.attach.record.offsets import Offsets
 
-__all__ = ("RING_BYTES", "counts_text", "fill_text", "head_text", "parent_text")
+__all__ = ("RING_BYTES", "counts_text", "fill_text", "hand_over", "head_text", "parent_text")
 
 RING_BYTES = 16 << 20
 """The ring: 50 ms of 4 million small events a second."""
@@ -29,9 +30,11 @@ struct count {
     u64 lost;       /* the ring was full */
     u64 skipped;    /* wanted, but `control` lets only a share through */
 };
-
-BPF_RINGBUF_OUTPUT(events, %(ring)d / PAGE_SIZE);
 """
+_EVENTS = {
+    Transport.RING: f"\nBPF_RINGBUF_OUTPUT(events, {RING_BYTES} / PAGE_SIZE);\n",
+    Transport.PERF: "\nBPF_PERF_OUTPUT(events);\n",
+}
 _COUNTS = """\
 BPF_PERCPU_ARRAY(counts, struct count, %d);
 BPF_ARRAY(control, u32, 1);     /* 0: not yet, or no more; ~0: every event; between: their share */
@@ -104,9 +107,16 @@ static inline int thinned(struct count *count)
 """
 
 
+def hand_over(transport: Transport, record: str, size: str) -> str:
+    """An expression that hands over `size` bytes of a record; not 0 when there is no room. It takes `ctx`."""
+    if transport is Transport.RING:
+        return f"events.ringbuf_output({record}, {size}, BPF_RB_NO_WAKEUP)"
+    return f"events.perf_submit(ctx, {record}, {size})"
+
+
 def head_text(plan: Plan) -> str:
     """Header, ring and counters of a session that hands over records."""
-    return _RECORD % {"ring": RING_BYTES} + counts_text(len(plan.probes)) + _POINTER + _THINNED
+    return _RECORD + _EVENTS[plan.transport] + counts_text(len(plan.probes)) + _POINTER + _THINNED
 
 
 def counts_text(probes: int) -> str:

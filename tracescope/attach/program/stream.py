@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import Plan
 from tracescope.attach.program.ends import (
     begin_text,
@@ -18,6 +19,7 @@ from tracescope.attach.program.ends import (
     leave,
     unwanted,
 )
+from tracescope.attach.program.head import hand_over
 from tracescope.attach.record.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
 from tracescope.attach.targets.target import Shape
 from tracescope.attach.targets.words import copy_text
@@ -72,7 +74,7 @@ _TAKE_SCRATCH = """\
         %s;
 """
 _OUTPUT = """\
-    if (events.ringbuf_output(record, %d + used, BPF_RB_NO_WAKEUP))
+    if (%s)
         count->lost++;
     else
         count->events++;
@@ -164,16 +166,25 @@ _TEMPLATES = {
 
 
 def scratch_text(plan: Plan, exec_bytes: int) -> str:
-    """The scratch space for the largest record that varies in size."""
-    sizes = [probe.fixed_size + probe.text_size for probe in plan.probes if probe.dynamic_parts]
+    """The scratch space for the largest record that is not made in the ring itself."""
+    sizes = [_size(plan, probe) + probe.text_size for probe in plan.probes if _in_scratch(plan, probe)]
     sizes += [exec_bytes for probe in plan.probes if probe.shape is Shape.EXEC]
     return _SCRATCH % (max(sizes), len(plan.probes) + 1, len(plan.probes)) if sizes else ""
 
 
+def _in_scratch(plan: Plan, probe: PlannedProbe) -> bool:
+    """True for a record that is put together first; only the ring buffer has room to be filled in place."""
+    return probe.dynamic_parts > 0 or plan.transport is not Transport.RING
+
+
+def _size(plan: Plan, probe: PlannedProbe) -> int:
+    return probe.fixed_size if plan.record_size is None else plan.record_size
+
+
 def probe_text(plan: Plan, probe: PlannedProbe) -> str:
     """The program of one probe, and of its entry when both ends are one event."""
-    size = probe.fixed_size if plan.record_size is None else plan.record_size
-    used = probe.dynamic_parts > 0
+    size, used, scratch = _size(plan, probe), probe.dynamic_parts > 0, _in_scratch(plan, probe)
+    length = f"{probe.fixed_size} + used" if used else "sizeof(*record)"
     values = {
         "name": comment((probe.end or probe.target).format),
         "function": probe.function,
@@ -184,10 +195,10 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
         "variables": _variables(probe),
         "condition": condition_text(probe),
         "out": leave(probe),
-        "take": _TAKE_SCRATCH % ("probe", leave(probe)) if used else _RESERVE % leave(probe),
+        "take": _TAKE_SCRATCH % ("probe", leave(probe)) if scratch else _RESERVE % leave(probe),
         "copy": _copied(probe),
         "captures": "".join(_capture(probe, number) for number in range(len(probe.captures))),
-        "give": _OUTPUT % probe.fixed_size if used else _SUBMIT,
+        "give": _OUTPUT % hand_over(plan.transport, "record", length) if scratch else _SUBMIT,
         "done": done_text(probe),
     }
     return definitions_text(probe) + begin_text(probe) + _PROBE % values

@@ -14,7 +14,7 @@ from tracescope.attach.targets.target import FunctionPlace, Shape, Target, Trace
 from tracescope.model import Field, FlagTable, ProbeKind
 from tracescope.sources.btf import Btf
 
-__all__ = ("function_target", "needs_types", "raw_tracepoint", "with_types")
+__all__ = ("function_target", "has_enums", "raw_tracepoint", "with_types")
 
 _ENTRY, _RETURN = (ProbeKind.KPROBE, ProbeKind.FENTRY), (ProbeKind.KRETPROBE, ProbeKind.FEXIT)
 _TYPED = (ProbeKind.FENTRY, ProbeKind.FEXIT)
@@ -49,14 +49,14 @@ def function_target(kind: ProbeKind, name: str, module: str, btf: Btf | None) ->
     return Target(kind, probe, words_format("", name, fields), shape, place, types, _tables(known, fields, types))
 
 
-def needs_types(target: Target) -> bool:
-    """True when `with_types` has something to do."""
+def has_enums(target: Target) -> bool:
+    """True when `with_types` would look for names."""
     return not target.types and any(field.type.startswith("enum ") for field in target.format.fields)
 
 
 def with_types(target: Target, btf: Btf | None) -> Target:
     """A tracepoint's fields of enum types get the names of their values."""
-    if btf is None or not needs_types(target):
+    if btf is None or target.types:
         return target
     fields = target.format.fields
     types = tuple(btf.find(field.type) if field.type.startswith("enum ") else None for field in fields)

@@ -157,6 +157,11 @@ class TracefsInstance:
         if numbers:
             self._write("set_event_pid", " ".join(numbers))
 
+    def leave_out_threads(self, threads: Iterable[int]) -> None:
+        """Record nothing of these threads."""
+        if numbers := [str(thread) for thread in threads]:
+            self._write("set_event_notrace_pid", " ".join(numbers))
+
     def trace_trees(self, roots: Iterable[int]) -> None:
         """Record only events of these processes and of all their descendants, born and unborn."""
         roots = tuple(roots)

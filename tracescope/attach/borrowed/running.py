@@ -1,0 +1,25 @@
+"""The threads that run already when a session begins, from /proc once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from tracescope.attach.borrowed.tasks import Task
+from tracescope.errors import TraceScopeError
+from tracescope.host import Host
+
+__all__ = ("running_tasks",)
+
+
+def running_tasks(host: Host) -> Iterator[tuple[int, Task]]:
+    """Every thread by its number; one that ends meanwhile is left out."""
+    for pid in host.names("/proc"):
+        if not pid.isdecimal():
+            continue
+        with suppress(TraceScopeError, ValueError, IndexError):
+            ppid = int(host.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+            for tid in host.names(f"/proc/{pid}/task"):
+                with suppress(TraceScopeError):
+                    comm = host.read(f"/proc/{pid}/task/{tid}/comm").removesuffix(b"\n")
+                    yield int(tid), Task(int(pid), ppid, comm)

@@ -1,0 +1,168 @@
+"""A session on the kernel's own trace buffers: no compiler and no BPF, an instance of our own in tracefs.
+
+Tracepoints only. A record names its task by number alone: processes, parents and names come from /proc at the start
+and from the kernel's own events after it. Of memory that an argument points to the record has nothing, but for the file
+of an execve that succeeded (sched_process_exec), and the texts that newer kernels copy (`__filename_val`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count
+from operator import itemgetter
+from typing import ClassVar
+
+from tracescope.attach.borrowed.kernel_filter import kernel_filter
+from tracescope.attach.borrowed.running import running_tasks
+from tracescope.attach.borrowed.session import BorrowedSession
+from tracescope.attach.borrowed.tasks import Tasks
+from tracescope.attach.borrowed.tracefs_events import Events, Traced
+from tracescope.attach.life import SessionState
+from tracescope.attach.plan import Filters, Plan
+from tracescope.attach.record.layout import HEADER
+from tracescope.attach.tracefs.instance import TracefsInstance
+from tracescope.errors import AttachError, TraceScopeError
+from tracescope.host import Host
+from tracescope.model import EventFormat
+from tracescope.sources.btf import Btf
+
+__all__ = ("TASK_EVENTS", "TracefsSession")
+
+TASK_EVENTS = ("task:task_newtask", "task:task_rename", "sched:sched_process_exec", "sched:sched_process_exit")
+"""The events that tell who the tasks are."""
+_PAUSE = 0.02
+_ROUNDS = 10
+# The buffers of all CPUs together, and of one.
+_TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 4096, 256
+
+
+class TracefsSession(BorrowedSession):
+    """`helpers` are the formats of `TASK_EVENTS` and of the ends of execve; `formats` those of the probes' events."""
+
+    BACKEND: ClassVar = "tracefs"
+
+    def __init__(
+        self, host: Host, plan: Plan, where: str, btf: Btf | None, *, formats: Mapping[str, EventFormat],
+        helpers: Mapping[str, EventFormat], buffer: int,
+    ) -> None:  # fmt: skip
+        super().__init__(plan, where, btf, buffer=buffer)
+        self._host = host
+        self._helpers = helpers
+        self._tasks = Tasks()
+        self._events_of = Events(plan.probes, formats, helpers, self._tasks)
+        self._filters = {
+            probe.index: kernel_filter(typed, probe, plan.filters)
+            for probe, typed in zip(plan.probes, self.typed, strict=True)
+        }
+        lines = [
+            f"{traced.event}  {self._filters[traced.probe.index] or 'no filter'}" for traced in self._events_of.traced
+        ]
+        self.program_text = "\n".join(["# events of the instance, each with its filter", *lines, ""])
+        self._comms = {name.encode("utf-8", "surrogateescape") for name in plan.filters.comm}
+        self._instances: tuple[TracefsInstance, ...] = ()
+        self._later: list[tuple[int, bool, int, bytes]] = []
+
+    def _run(self, enter: Callable[[SessionState], None]) -> None:
+        enter(SessionState.LOAD)
+        cpus = os.cpu_count() or 1
+        size = max(_LEAST_KB, min(_MOST_KB, _TOTAL_KB // cpus))
+        with ExitStack() as undo:
+            # The tasks in one of their own: the kernel's filter by task holds for all events of an instance.
+            tasks, probes = (
+                undo.enter_context(TracefsInstance.create(self._host, kilobytes=size, overwrite=False))
+                for size in (_LEAST_KB, size)
+            )
+            self._instances = (tasks, probes)
+            if self._stop.is_set():
+                return
+            enter(SessionState.ATTACH)
+            self._attach(tasks, probes)
+            enter(SessionState.RUN)
+            self._settled.set()
+            rounds = count(1)
+            while not self._stop.wait(_PAUSE):
+                self._read()
+                if next(rounds) % _ROUNDS == 0:
+                    self._count_lost()
+            enter(SessionState.DETACH)
+            probes.stop()
+            self._read(last=True)
+            self._put(list(self._events_of.rest()), self._wanted)
+            self._count_lost()
+
+    def _attach(self, tasks: TracefsInstance, instance: TracefsInstance) -> None:
+        """First those events that tell who is who, then /proc, then the probes: so nobody is unknown."""
+        for event in self._helpers:
+            tasks.enable(event)
+        tasks.start()
+        for tid, task in running_tasks(self._host):
+            self._tasks.add(tid, task)
+        self._choose_tasks(instance)
+        instance.start()
+        for traced in self._events_of.traced:
+            self._enable(instance, traced)
+        if len(self.failed) == len(self.plan.probes):
+            raise self.failed[0][1]
+
+    def _enable(self, instance: TracefsInstance, traced: Traced) -> None:
+        probe, expression = traced.probe, self._filters[traced.probe.index]
+        try:
+            if expression:
+                instance.set_filter(traced.event, expression)
+            instance.enable(traced.event)
+        except TraceScopeError as error:
+            if all(probe is not failed for failed, _ in self.failed):
+                self.failed.append(
+                    (probe, AttachError(f"{traced.event} cannot be switched on", error.why or error.what))
+                )
+
+    def _choose_tasks(self, instance: TracefsInstance) -> None:
+        """Let the kernel leave out what cannot be wanted; what is left is looked at once more here."""
+        filters = self.plan.filters
+        if filters.tree:
+            instance.trace_trees(filters.tree)
+        elif filters.pid:
+            threads = {int(name) for pid in filters.pid for name in _names(self._host, f"/proc/{pid}/task")}
+            # Threads and processes that they start are added by the kernel: the processes are left out here.
+            instance.trace_threads(threads or filters.pid, follow=True)
+        elif filters.tid:
+            instance.trace_threads(filters.tid)
+        else:
+            # The calls that read the trace would be traced, and read, and traced again.
+            instance.leave_out_threads(int(name) for name in _names(self._host, "/proc/self/task"))
+
+    def _read(self, *, last: bool = False) -> None:
+        """All that was written before now, in the order of time over all CPUs."""
+        until = None if last else time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        found = self._later
+        for helps, instance in zip((True, False), self._instances, strict=True):
+            for cpu, page in instance.reader.read():
+                found += [(moment, helps, cpu, data) for moment, data in page.records]
+        found.sort(key=itemgetter(0))
+        cut = len(found) if until is None else next((at for at, one in enumerate(found) if one[0] >= until), len(found))
+        self._later = found[cut:]
+        self._put([made for one in found[:cut] for made in self._events_of.records(*one)], self._wanted)
+
+    def _count_lost(self) -> None:
+        """What a full buffer had no room for; without the tasks' own it is not known who somebody is."""
+        self._lost = sum(stats.lost for one in self._instances for stats in one.reader.stats().values())
+
+    def _wanted(self, record: bytes) -> bool:
+        filters: Filters = self.plan.filters
+        _, _, _, pid, tid, _, _, comm = HEADER.unpack_from(record)
+        return (
+            (not filters.pid or pid in filters.pid)
+            and (not filters.tid or tid in filters.tid)
+            and pid not in filters.but_not
+            and (not filters.comm or comm.partition(b"\0")[0] in self._comms)
+        )
+
+
+def _names(host: Host, folder: str) -> Sequence[str]:
+    try:
+        return [name for name in host.names(folder) if name.isdecimal()]
+    except TraceScopeError:
+        return ()

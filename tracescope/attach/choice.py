@@ -1,0 +1,125 @@
+"""Which backend runs a session: the first that is there and can do what is asked. Pure.
+
+The order is that of what they can do: BCC and libbpf run our own programs, bpftrace a script, tracefs needs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tracescope.attach.ask.asked import NOTHING, Asked
+from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.targets.target import Shape, Target
+from tracescope.errors import Refused
+
+__all__ = ("AUTO", "BACKENDS", "Backend", "Choice", "Needs", "choose", "needs_of")
+
+BACKENDS = ("bcc", "libbpf", "bpftrace", "tracefs")
+AUTO = "auto"
+_OWN_PROGRAMS = frozenset({"bcc", "libbpf"})
+_RECORDS = frozenset({Shape.RECORD, Shape.SYSCALL, Shape.EXEC})
+_CANNOT = {
+    "bpftrace": {
+        "counting": "counting runs a program of our own",
+        "stacks": "stacks are read by a program of our own",
+        "show": "--show is read by a program of our own",
+        "cgroup": "it does not know the control groups below one",
+        "container": "it has no way from a task to its pid namespace",
+        "monitor": "the process monitor is a program of our own",
+    },
+    "tracefs": {
+        "counting": "the trace buffers hold single events",
+        "stacks": "the trace buffers have no stacks by event",
+        "show": "its records hold the probe's own values only",
+        "uid": "its records do not name the user",
+        "cgroup": "its records do not name the control group",
+        "container": "its records do not name the pid namespace",
+        "monitor": "the process monitor is a program of our own",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One backend on this host: `found` says what there is, or `why` it cannot run, with the `fix`."""
+
+    name: str
+    found: str = ""
+    why: str = ""
+    fix: str = ""
+
+    @property
+    def words(self) -> str:
+        """`bcc: found at …`, or `bcc: Python module missing`."""
+        return f"{self.name}: {self.why or self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a session needs beside tracepoints: words of `_CANNOT`; `other` is a probe that is no tracepoint."""
+
+    features: frozenset[str] = frozenset()
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backend, and what was said of each that was looked at."""
+
+    backend: str
+    reasons: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """`bcc: Python module missing; bpftrace: 0.23 found; chosen: bpftrace`."""
+        return "; ".join([*self.reasons, f"chosen: {self.backend}"])
+
+
+def needs_of(
+    targets: Iterable[Target], filters: Filters = NO_FILTERS, asked: Asked = NOTHING, *, features: Iterable[str] = ()
+) -> Needs:
+    """What these probes, filters and values need, and `features` beside them."""
+    found = {
+        "show": asked.show,
+        "uid": filters.uid,
+        "cgroup": filters.cgroup,
+        "container": filters.namespace,
+    }
+    named = {name for name, value in found.items() if value}
+    other = next((one.probe for one in targets if one.kind != "tracepoint" or one.shape not in _RECORDS), "")
+    return Needs(frozenset({*named, *features}), other)
+
+
+def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> Choice:
+    """The backend that is asked for, or the first that can; `look` says of one what this host has.
+
+    Raises Refused: the one asked for is missing or cannot do this, or none can.
+    """
+    if asked != AUTO:
+        backend = look(asked)
+        if cannot := _cannot(asked, needs):
+            raise Refused(f"{asked} cannot do this", cannot, f"--backend {' or '.join(sorted(_OWN_PROGRAMS))}")
+        if backend.why:
+            raise Refused(f"{asked} cannot be used here", backend.why, backend.fix)
+        return Choice(asked, (backend.words,))
+    reasons, fixes = [], []
+    for name in BACKENDS:
+        if cannot := _cannot(name, needs):
+            reasons.append(f"{name}: {cannot}")
+            continue
+        backend = look(name)
+        reasons.append(backend.words)
+        if not backend.why:
+            return Choice(name, tuple(reasons))
+        fixes.append(backend.fix)
+    raise Refused("nothing here can attach this", "; ".join(reasons), next(filter(None, fixes), ""))
+
+
+def _cannot(name: str, needs: Needs) -> str:
+    """Why a backend cannot do this; empty when it can."""
+    if name in _OWN_PROGRAMS:
+        return ""
+    if needs.other:
+        return f"it is used for tracepoints only, and {needs.other} is none"
+    return next((why for feature, why in _CANNOT[name].items() if feature in needs.features), "")
