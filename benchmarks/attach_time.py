@@ -31,7 +31,9 @@ BACKENDS = {"bcc": BccBackend, "libbpf": LibbpfBackend}
 def tracepoint(backend):
     targets = find_targets(HOST, ["tracepoint:syscalls:sys_enter_getppid"])
     began = time.perf_counter()
-    return began, Session(open_plan(HOST, targets, Filters(pid=(os.getpid(),))), backend=BACKENDS[backend]())
+    return began, Session(
+        open_plan(HOST, targets, Filters(tree=(os.getpid(),), but_not=(1,))), backend=BACKENDS[backend]()
+    )
 
 
 def execve(backend):

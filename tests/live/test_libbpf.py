@@ -191,6 +191,18 @@ def test_the_process_monitor_sees_what_it_sees_through_bcc():
     assert told(found) == told(monitored(BccBackend()))
 
 
+@pytest.mark.parametrize("backend", [BccBackend, LibbpfBackend])
+def test_who_is_left_out_hands_over_nothing(backend):
+    for but_not, events in (((), 1), ((1, os.getpid(), 2), 0)):
+        filters = Filters(tree=(os.getpid(),), but_not=but_not)
+        plan = open_plan(HOST, find_targets(HOST, ["tracepoint:syscalls:sys_enter_getppid"]), filters)
+        with Session(plan, backend=backend()) as session:
+            session.wait_running(START_SECONDS)
+            os.getppid()
+            session.stop()
+            assert sum(event.tid == os.getpid() for event in decoded(session)) == events
+
+
 # Refusals, and what is left behind
 
 REFUSED = "int probe_0(u64 *ctx)\n{\n    return *(u64 *)((char *)ctx + 12); /* here */\n}\n"

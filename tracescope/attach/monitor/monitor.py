@@ -84,6 +84,8 @@ class MonitorSession(RingSession[ProcessEvent]):
         for format_ in self.plan.calls:
             program = "sys_exit" if format_.name.startswith("sys_exit_") else format_.name
             attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, program)))
+        if "left_out" in loaded.maps:
+            tree.leave_out(loaded.maps["left_out"], self.plan.filters.but_not)
         if self.plan.filters.tree:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 
