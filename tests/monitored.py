@@ -72,6 +72,23 @@ def taken(session: MonitorSession) -> list[ProcessEvent]:
     return sorted((session.decode(record) for record in session.take()), key=lambda event: event.time_ns)
 
 
+def told(events: Sequence[ProcessEvent]) -> list[tuple[object, ...]]:
+    """What happened, without what differs from run to run: processes are numbered in the order in which they appear."""
+    numbers: dict[int, int] = {}
+    rows: list[tuple[object, ...]] = []
+    for event in events:
+        place = numbers.setdefault(event.pid, len(numbers)), numbers.setdefault(event.ppid, len(numbers))
+        more: tuple[object, ...] = (event.uid, event.comm, event.cgroup_id, event.ns_pid is None)
+        if isinstance(event, ExecEvent):
+            more += (event.filename, event.argv, event.argv_size, event.interpreter, event.exe, event.comm_before)
+        if isinstance(event, ExecFailed):
+            more += (event.filename, event.argv, event.ret)
+        if isinstance(event, ExitEvent):
+            more += (event.exit_code, event.signal)
+        rows.append((*place, event.name, *more))
+    return rows
+
+
 def watch(command: Sequence[str], during: Callable[[MonitorSession], None] | None = None, **options: Any) -> Seen:
     """Run a command and record it and its descendants; `options` are filters or modes."""
     modes = {name: options.pop(name) for name in ("strict", "failed_only") if name in options}

@@ -196,7 +196,7 @@ def test_an_interrupt_detaches_and_a_kill_leaves_nothing_loaded_and_a_file_that_
                     assert killed.poll() is None
                     time.sleep(0.01)
                 programs = programs_of(killed.pid)
-                assert len(programs) == 8
+                assert len(programs) == 7
                 assert programs <= loaded_programs()
                 killed.kill()
             interrupted = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from attached import EXEC, HOST, START_SECONDS, decoded, format_of, held_programs
-from monitored import TRUE, taken
+from monitored import TRUE, taken, told
 
 from tracescope.attach.ask.asked import Asked
 from tracescope.attach.ask.keys import Counted, parse_keys
@@ -33,7 +33,7 @@ from tracescope.attach.plan import Filters
 from tracescope.attach.session import Counts, Session
 from tracescope.attach.targets.find import find_targets
 from tracescope.errors import AttachError
-from tracescope.processes import ExecEvent, ExecFailed, ExitEvent, ForkEvent
+from tracescope.processes import ExecEvent, ExecFailed, ProcessEvent
 
 WRITER = """
 import os
@@ -166,39 +166,41 @@ for name in ("/no/such/program", "/etc/passwd"):
 """
 
 
-def monitored(backend: object) -> list[tuple[object, ...]]:
-    """What happened, without numbers that differ from run to run."""
+def monitored(backend: object) -> list[ProcessEvent]:
     child = launch([*PYTHON, LIFE])
     try:
         plan = plan_monitor(HOST, Filters(tree=(child.pid,)))
-        with MonitorSession(plan, backend=backend) as session:
+        session = MonitorSession(plan, backend=backend)
+        # The text, and not what is shipped.
+        session.shipped = False
+        with session:
             session.wait_running(START_SECONDS)
             child.release()
             child.wait()
             session.stop()
             assert session.counts().lost == 0
-            events = taken(session)
+            return taken(session)
     finally:
         child.abandon()
-    numbers: dict[int, int] = {}
-    rows: list[tuple[object, ...]] = []
-    for event in events:
-        place = numbers.setdefault(event.pid, len(numbers)), numbers.setdefault(event.ppid, len(numbers))
-        match event:
-            case ExecEvent() | ExecFailed():
-                rows.append((*place, event.name, event.comm, event.filename, event.argv, event.ret))
-            case ExitEvent():
-                rows.append((*place, event.name, event.comm, event.exit_code, event.signal))
-            case ForkEvent():
-                rows.append((*place, event.name, event.comm))
-    return rows
 
 
 def test_the_process_monitor_sees_what_it_sees_through_bcc():
-    through_libbpf = monitored(LibbpfBackend())
-    assert [row[-1] for row in through_libbpf if "exec_failed" in row] == [-2, -13]
-    assert [row[5] for row in through_libbpf if "exec" in row][1:] == [("true", ""), ("true", "a b")]
-    assert through_libbpf == monitored(BccBackend())
+    found = monitored(LibbpfBackend())
+    assert [event.ret for event in found if isinstance(event, ExecFailed)] == [-2, -13]
+    assert [event.argv for event in found if isinstance(event, ExecEvent)][1:] == [("true", ""), ("true", "a b")]
+    assert told(found) == told(monitored(BccBackend()))
+
+
+@pytest.mark.parametrize("backend", [BccBackend, LibbpfBackend])
+def test_who_is_left_out_hands_over_nothing(backend):
+    for but_not, events in (((), 1), ((1, os.getpid(), 2), 0)):
+        filters = Filters(tree=(os.getpid(),), but_not=but_not)
+        plan = open_plan(HOST, find_targets(HOST, ["tracepoint:syscalls:sys_enter_getppid"]), filters)
+        with Session(plan, backend=backend()) as session:
+            session.wait_running(START_SECONDS)
+            os.getppid()
+            session.stop()
+            assert sum(event.tid == os.getpid() for event in decoded(session)) == events
 
 
 # Refusals, and what is left behind

@@ -81,3 +81,9 @@ def test_a_program_reads_no_byte_behind_the_record(format_):
 def test_offsets_come_from_the_plan_and_without_them_there_is_no_parent():
     assert "#define TASK_REAL_PARENT 1280\n" in program_text(plan([SWITCH], offsets=OFFSETS))
     assert "TASK_REAL_PARENT" not in program_text(plan([SWITCH]))
+
+
+def test_whoever_is_left_out_is_no_part_of_the_text():
+    texts = {program_text(plan([SWITCH], filters=Filters(but_not=numbers))) for numbers in ((1, 2), (3, 4))}
+    assert len(texts) == 1
+    assert program_text(plan([SWITCH], filters=Filters(but_not=(1,)))) not in texts

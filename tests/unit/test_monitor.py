@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tracescope.attach.decode.events import Clock
 from tracescope.attach.monitor.decode import decode_record
-from tracescope.attach.monitor.plan import MonitorPlan, monitor_plan, offsets
+from tracescope.attach.monitor.plan import OFFSETS, MonitorPlan, monitor_plan, read_offsets
 from tracescope.attach.monitor.program import ENDED, FAILED, HEAD, STARTED, Flag, Kind, monitor_text
 from tracescope.attach.plan import NO_FILTERS, Cgroup, Filters
 from tracescope.attach.program.exec_calls import ExecFlag
@@ -61,10 +61,13 @@ class Types:
         return self
 
 
+OFFSETS_OF_8 = dict(zip(OFFSETS, read_offsets(Types()), strict=True))
+
+
 def made(
     filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False, **formats: object
 ) -> MonitorPlan:
-    return monitor_plan(Types(), FORMATS | formats, filters, strict=strict, failed_only=failed_only)  # type: ignore[arg-type]
+    return monitor_plan(OFFSETS_OF_8, FORMATS | formats, filters, strict=strict, failed_only=failed_only)  # type: ignore[arg-type]
 
 
 def defines(plan: MonitorPlan) -> dict[str, str]:
@@ -76,17 +79,16 @@ def defines(plan: MonitorPlan) -> dict[str, str]:
 
 def test_a_kernel_without_a_member_is_refused_by_name() -> None:
     with pytest.raises(Refused, match="mm_struct has no member arg_start"):
-        offsets(Types("mm_struct.arg_start"))  # type: ignore[arg-type]
+        read_offsets(Types("mm_struct.arg_start"))  # type: ignore[arg-type]
 
 
 def test_without_tracepoints_of_system_calls_only_what_needs_them_is_refused() -> None:
-    types = Types()
-    plan = monitor_plan(types, {}, strict=False, failed_only=False)  # type: ignore[arg-type]
+    plan = monitor_plan(OFFSETS_OF_8, {}, strict=False, failed_only=False)  # type: ignore[arg-type]
     assert [note.partition(":")[0] for note in plan.notes] == ["failed execs are not seen"]
     assert "SYS_ENTER_EXECVE_ARGV" not in defines(plan)
     for modes in ({"strict": True, "failed_only": False}, {"strict": False, "failed_only": True}):
         with pytest.raises(Refused, match="failed execs"):
-            monitor_plan(types, {}, **modes)  # type: ignore[arg-type]
+            monitor_plan(OFFSETS_OF_8, {}, **modes)  # type: ignore[arg-type]
 
 
 def test_numbers_are_those_of_the_formats_and_of_the_types() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable, Sequence
 from itertools import count
 
@@ -10,8 +9,9 @@ from tracescope.attach.ask.asked import NOTHING, Asked, condition, shown
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.backend import Backend
 from tracescope.attach.hang import many_kinds
-from tracescope.attach.kernel.transport import Transport, find_transport
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
+from tracescope.attach.ready import check_host, check_kernel, read_formats
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
 from tracescope.attach.record.layout import Capture, CaptureKind, Code
@@ -19,10 +19,8 @@ from tracescope.attach.session import Session
 from tracescope.attach.targets.btf import has_enums, with_types
 from tracescope.attach.targets.target import Target, as_call, tracepoint
 from tracescope.attach.types import KernelTypes, kernel_types
-from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
-from tracescope.sources import tracefs
 from tracescope.sources.btf import Btf
 
 _MANY = 32
@@ -93,38 +91,3 @@ def open_plan(
 def _typed(target: Target, known: KernelTypes) -> Target:
     """With the names of its enums, where it has any: only then the types are read."""
     return with_types(target, known.btf) if has_enums(target) else target
-
-
-def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
-    """The formats of those events, given as `group:name`, that the host has."""
-    found = {}
-    for event in events:
-        group, _, name = event.partition(":")
-        try:
-            found[event] = tracefs.parse_format(host.read(f"{host.tracefs}/events/{group}/{name}/format"), group)
-        except TraceScopeError:
-            continue
-    return found
-
-
-def check_host(host: Host) -> Transport:
-    """How records come from the kernel; raises Refused for a recorded host, and where BPF is not to be had."""
-    if not host.live:
-        raise Refused(
-            "a snapshot cannot be attached", "it is a recording of another machine's sources", "leave out --host"
-        )
-    return check_kernel()
-
-
-def check_kernel() -> Transport:
-    """How records come from this kernel; raises Refused where BPF is not to be had."""
-    try:
-        return find_transport()
-    except PermissionError:
-        why = "the kernel refuses BPF to this process: it takes root, or the capabilities CAP_BPF and CAP_PERFMON"
-        raise Refused("nothing can be attached", why, "run as root") from None
-    except OSError as error:
-        if error.errno == errno.ENOSYS:
-            raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
-        why = f"this kernel has neither a BPF ring buffer nor a perf buffer: {error.strerror}"
-        raise Refused("nothing can be attached", why) from None

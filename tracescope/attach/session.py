@@ -75,6 +75,8 @@ def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[P
         raise failed[0][1]
     for helper in plan.after:
         attached.callback(os.close, _attach_helper(helper, loaded))
+    if "left_out" in loaded.maps:
+        tree.leave_out(loaded.maps["left_out"], plan.filters.but_not)
     if plan.filters.tree:
         tree.seed(loaded.maps["tree"], plan.filters.tree)
     return failed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from functools import cached_property
 from typing import TypeVar
@@ -15,12 +15,12 @@ from typing import TypeVar
 from tracescope import __version__
 from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.catalog import cache
-from tracescope.errors import TraceScopeError
+from tracescope.errors import Missing, TraceScopeError
 from tracescope.host import Host
 from tracescope.sources import btf
 from tracescope.sources.btf import Btf
 
-__all__ = ("KernelTypes", "kernel_types", "read_types")
+__all__ = ("KernelTypes", "kept_offsets", "kernel_types", "read_types")
 
 OffsetsT = TypeVar("OffsetsT", Offsets, ObjectOffsets)
 
@@ -51,18 +51,28 @@ class KernelTypes:
         return self._known(ObjectOffsets, ObjectOffsets.from_btf)
 
     def _known(self, kind: type[OffsetsT], read: Callable[[Btf], OffsetsT]) -> OffsetsT | None:
+        def found() -> tuple[int, ...]:
+            if self.btf is None:
+                raise Missing("the host does not show its types")
+            return astuple(read(self.btf))
+
         names = [field.name for field in fields(kind)]
-        key = None if self._given else _key(self._host, kind.__name__, *names)
-        kept = cache.load(key, "offsets") if key else None
-        if isinstance(kept, tuple) and len(kept) == len(names):
-            return kind(*kept)
         try:
-            found = read(self.btf) if self.btf is not None else None
+            return kind(*found() if self._given else kept_offsets(self._host, kind.__name__, names, found))
         except TraceScopeError:
             return None
-        if found and key:
-            cache.save(key, astuple(found), "offsets")
-        return found
+
+
+def kept_offsets(host: Host, what: str, names: Sequence[str], read: Callable[[], Sequence[int]]) -> Sequence[int]:
+    """What `read` finds, as many as there are names, or found in an earlier process; raises what it raises."""
+    key = _key(host, what, *names)
+    kept = cache.load(key, "offsets") if key else None
+    if isinstance(kept, tuple) and len(kept) == len(names):
+        return kept
+    found = tuple(read())
+    if key:
+        cache.save(key, found, "offsets")
+    return found
 
 
 def kernel_types(host: Host) -> Btf | None:

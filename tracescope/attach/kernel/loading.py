@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -146,9 +147,22 @@ def _load_each(wanted: Mapping[str, tuple[ProgramType, bytes]]) -> dict[str, tup
     longest = sorted(wanted, key=lambda name: -len(wanted[name][1]))
     if len(longest) < 2 or len(wanted[longest[1]][1]) < _LONG:
         return {name: _load_one(name, *wanted[name]) for name in wanted}
-    with ThreadPoolExecutor(_VERIFIERS) as pool:
-        answers = {name: pool.submit(_load_one, name, *wanted[name]) for name in longest}
-    return {name: answer.result() for name, answer in answers.items()}
+    answers: dict[str, tuple[int, str] | AttachError] = {}
+
+    def verify() -> None:
+        while longest:
+            # Another thread may have taken the last one.
+            with suppress(IndexError):
+                name = longest.pop(0)
+                answers[name] = _load_one(name, *wanted[name])
+
+    threads = [threading.Thread(target=verify, name="tracescope-verifier") for _ in range(_VERIFIERS - 1)]
+    for thread in threads:
+        thread.start()
+    verify()
+    for thread in threads:
+        thread.join()
+    return {name: answers[name] for name in wanted}
 
 
 def _load_one(name: str, kind: ProgramType, code: bytes) -> tuple[int, str] | AttachError:

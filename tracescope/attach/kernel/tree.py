@@ -1,16 +1,22 @@
-"""The threads of running processes and of all their descendants, put into the kernel's map of followed threads."""
+"""The threads of running processes and of all their descendants, put into the kernel's map; and who is left out."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from tracescope.attach.kernel import bpf
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host, LiveHost
 
-__all__ = ("seed", "threads_below")
+__all__ = ("leave_out", "seed", "threads_below")
+
+
+def leave_out(map_fd: int, processes: Sequence[int]) -> None:
+    """Fill the kernel's array of processes that are left out."""
+    for place, process in enumerate(processes):
+        bpf.map_update(map_fd, struct.pack("=I", place), struct.pack("=I", process))
 
 
 def seed(map_fd: int, roots: Iterable[int]) -> None:

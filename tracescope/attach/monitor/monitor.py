@@ -15,12 +15,12 @@ from tracescope.attach.libbpf.library import missing_library
 from tracescope.attach.libbpf.types import kernel_types
 from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.decode import decode_record
-from tracescope.attach.monitor.plan import EVENTS, MonitorPlan, Types, monitor_plan
+from tracescope.attach.monitor.plan import EVENTS, OFFSETS, MonitorPlan, monitor_plan, read_offsets
 from tracescope.attach.monitor.program import Kind, monitor_text
-from tracescope.attach.open import check_kernel, read_formats
 from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.ready import check_kernel, read_formats
 from tracescope.attach.session import RingSession, program_of
-from tracescope.attach.types import read_types
+from tracescope.attach.types import kept_offsets, read_types
 from tracescope.errors import AttachError, Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.processes.events import ProcessEvent
@@ -85,6 +85,8 @@ class MonitorSession(RingSession[ProcessEvent]):
         for format_ in self.plan.calls:
             program = "sys_exit" if format_.name.startswith("sys_exit_") else format_.name
             attached.callback(os.close, attach_tracepoint(format_, program_of(loaded, program)))
+        if "left_out" in loaded.maps:
+            tree.leave_out(loaded.maps["left_out"], self.plan.filters.but_not)
         if self.plan.filters.tree:
             tree.seed(loaded.maps["tree"], self.plan.filters.tree)
 
@@ -122,12 +124,20 @@ def plan_monitor(
     transport: Transport = Transport.RING,
 ) -> MonitorPlan:  # fmt: skip
     """The plan with what the host says about its structures and events. Raises Refused."""
-    with ExitStack() as undo:
-        try:
-            fast = host.live and missing_library() is None
-            types: Types = undo.enter_context(kernel_types()) if fast else read_types(host)
-        except TraceScopeError as error:
-            fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
-            raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
-        formats = read_formats(host, EVENTS)
-        return monitor_plan(types, formats, filters, strict=strict, failed_only=failed_only, transport=transport)
+    try:
+        found = kept_offsets(host, "monitor", OFFSETS, lambda: _read_offsets(host))
+    except Refused:
+        raise
+    except TraceScopeError as error:
+        fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
+        raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
+    offsets = dict(zip(OFFSETS, found, strict=True))
+    formats = read_formats(host, EVENTS)
+    return monitor_plan(offsets, formats, filters, strict=strict, failed_only=failed_only, transport=transport)
+
+
+def _read_offsets(host: Host) -> list[int]:
+    if host.live and missing_library() is None:
+        with kernel_types() as types:
+            return read_offsets(types)
+    return read_offsets(read_types(host))

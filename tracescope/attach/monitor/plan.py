@@ -14,7 +14,7 @@ from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.errors import Missing, Refused
 from tracescope.model import EventFormat
 
-__all__ = ("EVENTS", "OFFSETS", "MonitorPlan", "Sized", "Types", "monitor_plan", "offsets")
+__all__ = ("EVENTS", "OFFSETS", "MonitorPlan", "Sized", "Types", "monitor_plan", "read_offsets")
 
 _EXIT = "sched:sched_process_exit"
 _CALLS = tuple(f"syscalls:sys_{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit"))
@@ -112,10 +112,10 @@ class MonitorPlan:
 
 
 def monitor_plan(
-    types: Types, formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *, strict: bool, failed_only: bool,
-    transport: Transport = Transport.RING,
+    offsets: Mapping[str, int], formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *,
+    strict: bool, failed_only: bool, transport: Transport = Transport.RING,
 ) -> MonitorPlan:  # fmt: skip
-    """The plan for a host with these types and those of `EVENTS` that it has. Raises Refused."""
+    """The plan for a host with these offsets and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
     notes = []
     if not calls:
@@ -125,13 +125,12 @@ def monitor_plan(
         notes.append(f"failed execs are not seen: {why}")
     exit_ = formats.get(_EXIT)
     says_dead = exit_ is not None and any(field.name == "group_dead" for field in exit_.fields)
-    return MonitorPlan(filters, strict, failed_only, offsets(types), calls, says_dead, tuple(notes), transport)
+    return MonitorPlan(filters, strict, failed_only, offsets, calls, says_dead, tuple(notes), transport)
 
 
-def offsets(types: Types) -> dict[str, int]:
-    """Offsets in bytes by `STRUCT_MEMBER`; raises Refused when this kernel's structures have other members."""
+def read_offsets(types: Types) -> list[int]:
+    """What `OFFSETS` names, in bytes; raises Refused when this kernel's structures have other members."""
     try:
-        found = [types.member_offset(struct, member) for struct, member in _PATHS]
-        return dict(zip(OFFSETS, (*found, types.layout("upid").size), strict=True))
+        return [*(types.member_offset(struct, member) for struct, member in _PATHS), types.layout("upid").size]
     except Missing as error:
         raise Refused("this kernel's processes cannot be monitored", str(error)) from None

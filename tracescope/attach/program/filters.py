@@ -29,6 +29,17 @@ _TREE = """
 BPF_HASH(tree, u32, u8, %d);
 """
 
+_LEFT_OUT = """
+/* Processes that are left out. They are no part of the text: TraceScope leaves out itself, and is compiled once. */
+BPF_ARRAY(left_out, u32, %d);
+"""
+_UNLESS_LEFT_OUT = (
+    "int place_%(at)d = %(at)d;",
+    "u32 *other_%(at)d = left_out.lookup(&place_%(at)d);",
+    "if (other_%(at)d && *other_%(at)d == self)",
+    "    return 0;",
+)
+
 FOLLOW = {
     "follow_fork": """
 int follow_fork(u64 *ctx)
@@ -68,8 +79,12 @@ int follow_exit(u64 *ctx)
 
 
 def filter_text(filters: Filters) -> str:
-    """The function `wanted()`, which says whether the current thread's events are handed over, and its map."""
-    return (_TREE % TREE_SIZE if filters.tree else "") + _WANTED % _conditions(filters)
+    """The function `wanted()`, which says whether the current thread's events are handed over, and its maps.
+
+    Whoever loads the text puts `filters.tree` and `filters.but_not` into the maps (`kernel.tree`).
+    """
+    left_out = _LEFT_OUT % len(filters.but_not) if filters.but_not else ""
+    return (_TREE % TREE_SIZE if filters.tree else "") + left_out + _WANTED % _conditions(filters)
 
 
 def _conditions(filters: Filters) -> str:
@@ -78,8 +93,8 @@ def _conditions(filters: Filters) -> str:
     if filters.pid:
         lines += ["u32 pid = bpf_get_current_pid_tgid() >> 32;", _none_of("pid", filters.pid)]
     if filters.but_not:
-        either = " || ".join(f"self == {int(number)}U" for number in filters.but_not)
-        lines += ["u32 self = bpf_get_current_pid_tgid() >> 32;", f"if ({either})", "    return 0;"]
+        lines.append("u32 self = bpf_get_current_pid_tgid() >> 32;")
+        lines += [line % {"at": at} for at in range(len(filters.but_not)) for line in _UNLESS_LEFT_OUT]
     if filters.tid:
         lines += ["u32 thread = bpf_get_current_pid_tgid();", _none_of("thread", filters.tid)]
     if filters.namespace:
