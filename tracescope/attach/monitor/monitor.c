@@ -388,7 +388,8 @@ static inline int ended(u64 task, u64 signal)
     return hand_over(EXIT, &record, sizeof(record));
 }
 
-/* The sums of a thread are brought up to date when it leaves its CPU: what lived 3 ms may have used 0 until then. */int raw_switch(u64 *ctx)
+/* The sums of a thread are brought up to date when it leaves its CPU: what lived 3 ms may have used 0 until then. */
+int raw_switch(u64 *ctx)
 {
     u64 task = ctx[1];
     struct ended *found;
