@@ -44,8 +44,8 @@ def word_value(target: Target, index: int) -> str:
 def _given(target: Target, index: int) -> bool:
     """True for a word that the verifier lets a program load; false for a pointer to what it has no type for.
 
-    Source: btf_ctx_access() in kernel/bpf/btf.c: which pointers those are changes from one kernel to the next (`const void *`
-    is none before 6.14), but structures, plain `void` and what is no pointer are taken by all.
+    Source: btf_ctx_access() in kernel/bpf/btf.c: which pointers those are changes from one kernel to the next (6.1
+    refuses `const void *`), but structures, plain `void` and what is no pointer are taken by all.
     """
     if target.kind not in (ProbeKind.FENTRY, ProbeKind.FEXIT):
         return True
