@@ -292,8 +292,10 @@ def our_programs_load_on_functions_of_every_prototype():
     with BccBackend().load(program_text(plan), program_types(plan)) as loaded:
         why = {plan.probes[int(name[6:])].name: str(error)[:300] for name, error in loaded.refused.items()}
         assert len(loaded.programs) + len(why) == len(targets)
-    assert not why, why
-    return {"types": len(chosen), "programs": len(targets)}
+    # A structure that is passed or returned by value the kernel refuses whatever the program reads.
+    by_value = {name: reason for name, reason in why.items() if "STRUCT is unsupported" in reason}
+    assert why == by_value, why
+    return {"types": len(chosen), "programs": len(targets), "by_value": sorted(by_value)}
 
 
 @check
