@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help=f"attach more than {MANY} probes without asking")
     parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
+    parser.add_argument(
+        "--every", action="store_true", help="leave no event out to keep up: what is too much is lost and counted"
+    )
     add_filters(parser)
     add_counting(parser)
     add_limits(parser)
@@ -81,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
         if args.print_program:
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        session = open_session(host, targets, filters, asked=asked, bare=args.raw)
+        # A person reads along; who keeps the events wants all of them, or the number of those that are missing.
+        governed = not (args.json or args.save or args.every)
+        session = open_session(host, targets, filters, asked=asked, bare=args.raw, governed=governed)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))
@@ -130,6 +135,7 @@ class _Printer(Sink["Event"]):
 
             about = {"probes": [probe.name for probe in session.plan.probes], "command": args.run_command or None}
             self._recorder = Recorder(args.save, kind="attach", host=host_facts(host), session=about)
+        self._share = 1.0
         self._json = args.json
         self._quiet = args.json or args.run_command
 
@@ -154,7 +160,12 @@ class _Printer(Sink["Event"]):
         return True
 
     def pulse(self, lost: int) -> None:
-        """What is recorded is on disk within a second."""
+        """What is recorded is on disk within a second; and say when events are left out."""
+        governor = self._session.governor
+        if governor is not None and governor.share < self._share:
+            if self._share >= 1.0:
+                note("events come faster than they can be printed: some are left out (--every: none)")
+            self._share = governor.share
         if self._recorder:
             self._recorder.pulse(lost)
 
