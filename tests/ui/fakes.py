@@ -191,6 +191,10 @@ class FakeSession:
         """The event that was put."""
         return self._events[record]
 
+    def words(self, record: bytes) -> str | None:
+        """What a kernel might say."""
+        return f"kernel: \x1b{self._events[record].comm} [bold]"
+
     def counts(self) -> Counts:
         """All that was put."""
         events = list(self._events.values())

@@ -203,8 +203,8 @@ def test_every_format_of_a_recorded_host_gives_a_text_of_any_record(host: str, r
 
 
 PIECES = """
-REC -> u8 s32 u64 s64 name words text mac mask jiffies sizeof __get_str __get_dynamic_array __print_flags ( ) [ ] { } , +
-- * / % << >> & | ^ ~ ! ? : < > == 0 1 -1 255 0xffffffffffffffff 64 "%s" "%d" "|" NULL (u8) (char*) __print_symbolic
+REC -> u8 s32 u64 s64 name words text mac mask jiffies sizeof __get_str __get_dynamic_array __print_flags ( ) [ ] { } ,
++ - * / % << >> & | ^ ~ ! ? : < > == 0 1 -1 255 0xffffffffffffffff 64 "%s" "%d" "|" NULL (u8) (char*) __print_symbolic
 __print_array __print_hex __print_hex_dump ntohs __get_bitmask "%*pbl" '"' \\ ;
 """
 CONVERSIONS = "%s %p %pM %pI4 %pUl %*pE %-*.*s %c %hhd %#llx %e %pISpc %"

@@ -37,16 +37,17 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
-    governed: bool = False,
+    governed: bool = False, words: bool = False,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
-    A governed one leaves events out when the reader cannot keep up, and says so.
+    A governed one leaves events out when the reader cannot keep up, and says so. With `words` its events have words.
     """
     check_host(host)
     return Session(
-        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks), buffer=buffer, governed=governed
-    )
+        open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks),
+        buffer=buffer, governed=governed, in_words=words,
+    )  # fmt: skip
 
 
 def open_plan(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode.decode import Decoder
 from tracescope.attach.decode.events import Clock, Event
+from tracescope.attach.decode.kernel_words import KernelWords
 from tracescope.attach.hang import hang, hang_many, program_types
 from tracescope.attach.kernel import tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
@@ -20,6 +22,8 @@ from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
 from tracescope.errors import AttachError
+from tracescope.host import LiveHost
+from tracescope.sources.print_lookups import read_lookups
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
@@ -30,8 +34,9 @@ class Session(RingSession[Event]):
     COUNT: ClassVar = struct.Struct("=QQQ")
 
     def __init__(
-        self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000, governed: bool = False
-    ) -> None:
+        self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000, governed: bool = False,
+        in_words: bool = False,
+    ) -> None:  # fmt: skip
         conditions = any(probe.condition for probe in plan.probes)
         super().__init__(
             program_text(plan), record_size=plan.record_size, counters=len(plan.probes),
@@ -41,10 +46,20 @@ class Session(RingSession[Event]):
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
         self._decoder = Decoder(plan, Clock.now())
+        self._words: KernelWords | None = None
+        self.in_words = in_words
+        """Events say what they are in the kernel's own words too."""
 
     def decode(self, record: bytes) -> Event:
         """The event in a record."""
-        return self._decoder.decode(record)
+        event = self._decoder.decode(record)
+        return replace(event, words=self.words(record)) if self.in_words else event
+
+    def words(self, record: bytes) -> str | None:
+        """The record in the kernel's own words (its `print fmt`); None for what is no tracepoint."""
+        if self._words is None:
+            self._words = KernelWords(self.plan, read_lookups(LiveHost()))
+        return self._words(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
         self.failed += attach_plan(self.plan, loaded, attached)

@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help=f"attach more than {MANY} probes without asking")
     parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
+    parser.add_argument(
+        "--words", action="store_true", help="each event in the kernel's own words, as trace_pipe and trace-cmd show it"
+    )
     add_filters(parser)
     add_counting(parser)
     add_limits(parser)
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         if args.print_program:
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        session = open_session(host, targets, filters, asked=asked, bare=args.raw)
+        session = open_session(host, targets, filters, asked=asked, bare=args.raw, words=args.words)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))
@@ -95,8 +98,10 @@ def _count(
     from tracescope.attach.counting.session import open_summary, open_summary_plan
     from tracescope.attach.program import summary_text
 
-    if args.save or args.show:
-        raise UsageError("--save and --show are about single events", "here the kernel counts", "leave them out")
+    if args.save or args.show or args.words:
+        raise UsageError(
+            "--save, --show and --words are about single events", "here the kernel counts", "leave them out"
+        )
     if args.print_program:
         sys.stdout.write(summary_text(open_summary_plan(host, targets, counted, filters, asked=asked)))
         return 0

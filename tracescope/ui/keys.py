@@ -100,6 +100,9 @@ LIVE = [
     Binding("n", "find_next(1)", "Find next", id="live.next", show=False),
     Binding("N", "find_next(-1)", "Find previous", id="live.previous", show=False),
     Binding("S", "reverse", "Reverse", id="live.reverse", show=False, tooltip="Sort the other way round"),
+    Binding(
+        "K", "words", "Kernel's words", id="live.words", show=False, tooltip="As trace_pipe shows them, or arguments"
+    ),
     Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line"),
     Binding("Y", "copy_json", "Copy as JSON", id="live.copy_json", show=False, tooltip="As attach --json prints it"),
     Binding("escape", "back", "Back", id="live.back", key_display="esc"),

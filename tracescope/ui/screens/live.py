@@ -129,7 +129,7 @@ class LiveScreen(Screen[None]):
         """Keys that need an event or a session only work when there is one; letters are typed into the filter."""
         typing = isinstance(self.focused, FilterInput)
         match action:
-            case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save":
+            case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save" | "words":
                 return self.events.row_count > 0 and not typing
             case "detach" | "program":
                 return bool(self._feed.sessions) and not typing
@@ -193,7 +193,9 @@ class LiveScreen(Screen[None]):
         if number is not None:
             self.events.following = False
             feed = self._feed
-            self.app.push_screen(event_screen(feed.event(number), feed.line(number), feed.record(number)))
+            record = feed.record(number)
+            words = feed.session(number).words(record)
+            self.app.push_screen(event_screen(feed.event(number), feed.line(number), record, words=words))
 
     def action_pause(self) -> None:
         """Hold the list still, or follow again."""
@@ -242,6 +244,12 @@ class LiveScreen(Screen[None]):
         self._feed.clear()
         self.events.show_filter(self.query_one(FilterLine).input.value)
         self.refresh_bindings()
+
+    def action_words(self) -> None:
+        """Show the arguments, or the events in the kernel's own words."""
+        self._feed.show_words(not self._feed.in_words)
+        self.update_events()
+        self.events.refresh()
 
     def action_copy(self) -> None:
         """Copy the selected line."""
