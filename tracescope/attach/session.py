@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
-from tracescope.attach.decode.decode import Decoder
+from tracescope.attach.decode.decode import Decoder, shown_in_hex
 from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.decode.kernel_words import KernelWords
+from tracescope.attach.decode.symbol_words import KernelFacts
 from tracescope.attach.hang import hang, hang_many, program_types
 from tracescope.attach.kernel import tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
@@ -23,7 +24,6 @@ from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
-from tracescope.sources.print_lookups import read_lookups
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
@@ -45,7 +45,8 @@ class Session(RingSession[Event]):
         )  # fmt: skip
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
-        self._decoder = Decoder(plan, Clock.now())
+        self._facts = KernelFacts(LiveHost())
+        self._decoder = Decoder(plan, Clock.now(), self._facts.symbol)
         self._words: KernelWords | None = None
         self.in_words = in_words
         """Events say what they are in the kernel's own words too."""
@@ -58,10 +59,12 @@ class Session(RingSession[Event]):
     def words(self, record: bytes) -> str | None:
         """The record in the kernel's own words (its `print fmt`); None for what is no tracepoint."""
         if self._words is None:
-            self._words = KernelWords(self.plan, read_lookups(LiveHost()))
+            self._words = KernelWords(self.plan, self._facts.lookups)
         return self._words(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
+        if any("ps" in shown_in_hex(probe).values() for probe in self.plan.probes):
+            self._facts.warm()
         self.failed += attach_plan(self.plan, loaded, attached)
 
     def _counted(self, index: int) -> tuple[str, ...]:
