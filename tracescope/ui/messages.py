@@ -162,6 +162,10 @@ class CountingOpened(Message):
     probes: Sequence[str]
     session: SummarySession
     refused: Sequence[tuple[str, TraceScopeError]] = ()
+    top: int = 0
+    """How many of the largest are shown; 0: as many as are readable."""
+    seconds: float = 0.0
+    """A slice of time; 0: as the screen likes."""
 
 
 @dataclass

@@ -36,6 +36,8 @@ class RowList(ScrollView, can_focus=True):
         "rows--unstable",
         "rows--good",
         "rows--bad",
+        "rows--bar",
+        *(f"rows--heat{shade}" for shade in range(1, 6)),
     }
     BINDINGS: ClassVar[list[BindingType]] = list(keys.ROWS)
 
