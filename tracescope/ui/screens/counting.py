@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -163,7 +164,10 @@ class CountingScreen(Screen[None]):
         self.app.copy_to_clipboard("\n".join(lines))
         self.notify(f"copied {amount(len(lines), 'line')}", markup=False)
 
+    def on_unmount(self) -> None:
+        """Detach, however the screen is left."""
+        threading.Thread(target=self._session.stop, name="detach").start()
+
     def action_close(self) -> None:
-        """Detach, and back to the screen before."""
-        self.app.run_worker(self._session.stop, thread=True, group="sessions")
+        """Back to the screen before."""
         self.dismiss()

@@ -17,8 +17,11 @@ __all__ = ("BarList", "CountRow", "CountTable", "HeatMap")
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHADES = " ░▒▓█"
+_DENSEST = len(_SHADES) - 1
 _LABEL, _COUNT = 16, 11
 _TABLE = (("count", 12), ("total", 14), ("average", 12), ("min", 10), ("max", 12))
+_WIDE = 100
+"""Cells from which there is room for the last two columns beside the key."""
 
 
 _MISSING = float("-inf")
@@ -57,7 +60,7 @@ class CountTable(RowList):
     def __init__(self, *, valued: bool, top: int) -> None:
         super().__init__()
         self.sorted_by, self.descending = "count", True
-        self._columns = (*_TABLE, ("key", 0)) if valued else (_TABLE[0], ("key", 0))
+        self._valued = valued
         self._top = top
         self._all: Sequence[CountRow] = ()
         self._rows: list[CountRow] = []
@@ -66,6 +69,12 @@ class CountTable(RowList):
     def row_count(self) -> int:
         """The rows."""
         return len(self._rows)
+
+    @property
+    def _columns(self) -> tuple[tuple[str, int], ...]:
+        """What fits; the key takes the rest."""
+        shown = (5 if self.size.width >= _WIDE else 3) if self._valued else 1
+        return (*_TABLE[:shown], ("key", 0))
 
     @property
     def selected(self) -> CountRow | None:
@@ -96,7 +105,8 @@ class CountTable(RowList):
     def sort_next(self) -> None:
         """Sort by the next column."""
         names = [name for name, _ in self._columns]
-        self.sort_by(names[(names.index(self.sorted_by) + 1) % len(names)])
+        at = names.index(self.sorted_by) if self.sorted_by in names else -1
+        self.sort_by(names[(at + 1) % len(names)])
 
     def header_parts(self, width: int) -> Iterator[Part]:
         """The titles."""
@@ -126,7 +136,15 @@ class CountTable(RowList):
                 return
 
 
-class BarList(RowList):
+class _Picture(RowList):
+    """A list whose rows lead nowhere."""
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        """There is nothing to open."""
+        return action != "choose"
+
+
+class BarList(_Picture):
     """Histograms below each other: a line for the key where there are keys, a bar a bucket."""
 
     empty_text = "nothing counted yet"
@@ -171,7 +189,7 @@ def bar(count: int, most: int, cells: int) -> str:
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
 
 
-class HeatMap(RowList):
+class HeatMap(_Picture):
     """Columns are slices of time, the newest at the right; rows are buckets, the highest at the top; shade is count."""
 
     empty_text = "nothing counted yet"
@@ -201,7 +219,9 @@ class HeatMap(RowList):
     def header_parts(self, width: int) -> Iterator[Part]:
         """How long a column is, and what the shades mean."""
         yield fit(f"{self._seconds:g} s a column", _LABEL + 1), "rows--dim"
-        steps = sorted({least for shade in range(1, 6) if (least := _least(shade, self._most)) <= self._most})
+        steps = sorted(
+            {least for shade in range(1, _DENSEST + 1) if (least := _least(shade, self._most)) <= self._most}
+        )
         for least in steps if self._most else ():
             sign, style = heat(least, self._most)
             yield f"{sign}{sign} ", style
@@ -220,10 +240,10 @@ class HeatMap(RowList):
 
 def heat(count: int, most: int) -> Part:
     """A cell: the denser and lighter the more; steps of equal factors, for counts differ by powers of ten."""
-    shade = next((shade for shade in range(5, 0, -1) if count >= _least(shade, most)), 0) if count else 0
-    return ("█" if shade == 5 else _SHADES[shade]), f"rows--heat{shade}" if shade else ""
+    shade = next((shade for shade in range(_DENSEST, 0, -1) if count >= _least(shade, most)), 0) if count else 0
+    return _SHADES[shade], f"rows--heat{shade}" if shade else ""
 
 
 def _least(shade: int, most: int) -> int:
-    """The smallest count of a shade from 1 to 5."""
-    return 1 if shade == 1 else max(shade, -int(-(most ** ((shade - 1) / 5)) // 1))
+    """The smallest count of a shade from 1 on."""
+    return 1 if shade == 1 else max(shade, -int(-(most ** ((shade - 1) / _DENSEST)) // 1))

@@ -37,7 +37,7 @@ class RowList(ScrollView, can_focus=True):
         "rows--good",
         "rows--bad",
         "rows--bar",
-        *(f"rows--heat{shade}" for shade in range(1, 6)),
+        *(f"rows--heat{shade}" for shade in range(1, 5)),
     }
     BINDINGS: ClassVar[list[BindingType]] = list(keys.ROWS)
 
