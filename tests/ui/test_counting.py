@@ -127,6 +127,7 @@ async def test_the_dialog_offers_what_the_command_line_does(counting, mode, text
     ("mode", "texts", "words"),
     [
         ("histogram", {}, "hist needs a value"),
+        ("count", {"show": "pid"}, "values to show are of single events"),
         ("count", {"top": "many"}, "'many' cannot be understood"),
         ("count", {"every": "0"}, "'0' cannot be understood"),
         ("steps", {"mode-of": "args.ret:0"}, "is no linear scale"),

@@ -116,6 +116,10 @@ class OptionsScreen(ModalScreen[None]):
         of_mode = self._text("mode-of").strip()
         if hint and not of_mode:
             raise OptionError("mode-of", 0, f"{mode} needs a value", "", hint)
+        if mode and self._text("show").strip():
+            raise OptionError(
+                "show", 0, "values to show are of single events", "here the kernel counts", "leave it out"
+            )
         return AttachOptions(
             filters=read_filters(self._host, texts),
             pair=self.query_one("#pair", Cycle).chosen == 1,
@@ -125,7 +129,7 @@ class OptionsScreen(ModalScreen[None]):
         )
 
     def _counting(self, mode: str, value: str) -> dict[str, Any]:
-        """What is counted, as `attach --count-by`, `--hist`, `--lhist`, `--sum`, `--stack`, `--top`, `--interval`."""
+        """What is counted, as with `attach --count-by`, `--hist`, `--lhist`, `--sum`, `--stack`, `--top`, `--interval`."""
         return {
             "count": True,
             "count_by": self._text("by").strip(),
