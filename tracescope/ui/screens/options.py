@@ -129,7 +129,7 @@ class OptionsScreen(ModalScreen[None]):
         )
 
     def _counting(self, mode: str, value: str) -> dict[str, Any]:
-        """What is counted, as with `attach --count-by`, `--hist`, `--lhist`, `--sum`, `--stack`, `--top`, `--interval`."""
+        """What is counted, in the names of AttachOptions."""
         return {
             "count": True,
             "count_by": self._text("by").strip(),
