@@ -260,6 +260,8 @@ async def test_k_shows_the_events_in_the_kernels_words_and_the_detail_has_them_t
         await tick(pilot)
         assert "kernel: " not in screen_text(app)
         await pilot.press("K")
+        await settle(pilot)
+        await pilot.pause()
         assert "kernel: \\x1bbash [bold]" in screen_text(app)
         await pilot.press("K")
         assert "filename=/bin/ls" in screen_text(app)

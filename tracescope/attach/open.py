@@ -44,10 +44,14 @@ def open_session(
     A governed one leaves events out when the reader cannot keep up, and says so. With `words` its events have words.
     """
     check_host(host)
-    return Session(
+    session = Session(
         open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks),
         buffer=buffer, governed=governed, in_words=words,
     )  # fmt: skip
+    if words:
+        # Not while events wait for it.
+        session.prepare_words()
+    return session
 
 
 def open_plan(

@@ -56,10 +56,23 @@ class Session(RingSession[Event]):
         event = self._decoder.decode(record)
         return replace(event, words=self.words(record)) if self.in_words else event
 
+    @property
+    def has_words(self) -> bool:
+        """`words` answers at once."""
+        return self._words is not None
+
+    def prepare_words(self) -> None:
+        """Read what the words need of the host: takes a second or two, once. For any thread."""
+        if self._words is None:
+            words = KernelWords(self.plan, self._facts.lookups)
+            if words.names_symbols:
+                self._facts.symbol(0)
+            self._words = words
+
     def words(self, record: bytes) -> str | None:
         """The record in the kernel's own words (its `print fmt`); None for what is no tracepoint."""
-        if self._words is None:
-            self._words = KernelWords(self.plan, self._facts.lookups)
+        self.prepare_words()
+        assert self._words is not None
         return self._words(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:

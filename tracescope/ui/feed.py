@@ -231,7 +231,7 @@ class Feed:
         if not self.in_words or event.words is not None:
             return event
         session, record = self._ring[number - self.first]
-        return replace(event, words=session.words(record))
+        return replace(event, words=session.words(record)) if session.has_words else event
 
     def _event(self, number: int) -> Event:
         session, record = self._ring[number - self.first]

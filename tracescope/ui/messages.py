@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tracescope.catalog.view import View
     from tracescope.errors import TraceScopeError
     from tracescope.snapshot import SnapshotReport
+    from tracescope.ui.screens.event import EventScreen
 
 __all__ = (
     "AttachWanted",
@@ -174,6 +175,15 @@ class SessionFailed(Message):
 
     probes: Sequence[str]
     error: TraceScopeError
+
+
+@dataclass
+class WordsReady(Message):
+    """A session can say its events in the kernel's words; `screen` waits for those of `record`."""
+
+    session: Session
+    screen: EventScreen | None = None
+    record: bytes = b""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from tracescope.attach.plan import Plan
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape
 from tracescope.model import ProbeKind
+from tracescope.sources.print_fmt import fields_in_hex
 from tracescope.sources.print_operand import Lookups
 from tracescope.sources.print_words import compile_print_fmt
 from tracescope.sources.record import record_reader
@@ -29,17 +30,15 @@ class KernelWords:
     """Calls give the words of a record; None for a probe that has none: only tracepoints do."""
 
     def __init__(self, plan: Plan, lookups: Lookups) -> None:
-        self._probes = plan.probes
-        self._lookups = lookups
-        self._made: dict[int, _Words | None] = {}
+        self._made: list[_Words | None] = [_words(probe, lookups) for probe in plan.probes]
+        self.names_symbols = any("ps" in fields_in_hex(probe.format.print_fmt).values() for probe in plan.probes)
+        """Some of the words are symbols."""
 
     def __call__(self, record: bytes) -> str | None:
         """The words as the kernel would put them: nothing in them is made printable yet."""
         _, _, index, _, _, _, flags, _ = HEADER.unpack_from(record)
-        if index not in self._made:
-            self._made[index] = _words(self._probes[index], self._lookups)
         words = self._made[index]
-        return words and words(record, flags)
+        return None if words is None else words(record, flags)
 
 
 def _words(probe: PlannedProbe, lookups: Lookups) -> _Words | None:

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
     from tracescope.attach.record.values import Value
 
-__all__ = ("event_screen", "event_text")
+__all__ = ("EventScreen", "event_text")
 
 _MAX_DUMP = 4096
 _PER_LINE = 16
 
 
-def event_screen(
-    event: Event, line: Line, record: bytes, stack: Sequence[str] = (), words: str | None = None
-) -> TextScreen:
-    """The screen of one event."""
-    return TextScreen(f"{event.probe} at {line.time}", event_text(event, line, record, stack, words))
+class EventScreen(TextScreen):
+    """One event; its words may come later. `stack` from the innermost frame on."""
+
+    def __init__(self, event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> None:
+        super().__init__(f"{event.probe} at {line.time}", event_text(event, line, record, stack))
+        self._event = event, line, record, stack
+
+    def show_words(self, words: str | None) -> None:
+        """The kernel's words, now that they are known."""
+        self.show_text(event_text(*self._event, words))
 
 
 def event_text(event: Event, line: Line, record: bytes, stack: Sequence[str] = (), words: str | None = None) -> Content:

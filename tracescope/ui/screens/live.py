@@ -23,10 +23,10 @@ from tracescope.ui import keys
 from tracescope.ui.costs import Costs
 from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import amount
-from tracescope.ui.messages import DetachWanted, EventsSaved
+from tracescope.ui.messages import DetachWanted, EventsSaved, WordsReady
 from tracescope.ui.save_events import save_events
 from tracescope.ui.screens.ask import AskScreen
-from tracescope.ui.screens.event import event_screen
+from tracescope.ui.screens.event import EventScreen
 from tracescope.ui.screens.program import program_screen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.text import TextScreen
@@ -64,6 +64,8 @@ class LiveScreen(Screen[None]):
         self._panel_wanted: bool | None = None
         """What the user said; None: by the size."""
         self._sought = ""
+        self._reading: set[Session] = set()
+        """The sessions whose words are being prepared."""
         self.events = EventList(feed)
         """The event list."""
         self.panel = ProbePanel(feed, costs)
@@ -106,6 +108,11 @@ class LiveScreen(Screen[None]):
 
     def update_events(self) -> None:
         """Draw what the feed has by now."""
+        if self._feed.in_words:
+            for session in self._feed.sessions:
+                if not session.has_words and session not in self._reading:
+                    self._reading.add(session)
+                    self._read_words(session)
         self._bar.update_counts(named=not self.panel.display)
         if self.panel.display:
             self.panel.update_probes()
@@ -193,9 +200,27 @@ class LiveScreen(Screen[None]):
         if number is not None:
             self.events.following = False
             feed = self._feed
-            record = feed.record(number)
-            words = feed.session(number).words(record)
-            self.app.push_screen(event_screen(feed.event(number), feed.line(number), record, words=words))
+            session, record = feed.session(number), feed.record(number)
+            screen = EventScreen(feed.event(number), feed.line(number), record)
+            self.app.push_screen(screen)
+            if session.has_words:
+                screen.show_words(session.words(record))
+            else:
+                self._read_words(session, screen, record)
+
+    @work(thread=True, group="words")
+    def _read_words(self, session: Session, screen: EventScreen | None = None, record: bytes = b"") -> None:
+        """Reads the host's types and symbols: not while a key waits."""
+        session.prepare_words()
+        self.post_message(WordsReady(session, screen, record))
+
+    @on(WordsReady)
+    def _words_ready(self, event: WordsReady) -> None:
+        self._reading.discard(event.session)
+        if event.screen is not None:
+            event.screen.show_words(event.session.words(event.record))
+        self._feed.line.cache_clear()
+        self.events.refresh()
 
     def action_pause(self) -> None:
         """Hold the list still, or follow again."""
