@@ -153,6 +153,7 @@ class FakeSession:
         self.error: TraceScopeError | None = None
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
         self.program_text = "/* [bold]not markup[/bold] */\nint probe_0(void *ctx)\n{\n\treturn 0;\n}\n"
+        self.has_words = False
         self.lost = 0
         self.skipped = 0
         self.stops = 0
@@ -191,6 +192,14 @@ class FakeSession:
     def decode(self, record: bytes) -> Event:
         """The event that was put."""
         return self._events[record]
+
+    def prepare_words(self) -> None:
+        """Nothing to read."""
+        self.has_words = True
+
+    def words(self, record: bytes) -> str | None:
+        """What a kernel might say."""
+        return f"kernel: \x1b{self._events[record].comm} [bold]"
 
     def counts(self) -> Counts:
         """All that was put."""

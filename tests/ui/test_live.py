@@ -250,3 +250,21 @@ async def test_e_before_the_sources_are_read_attaches_when_they_are():
         await settle(pilot)
         assert len(sessions) == 1
         assert isinstance(app.screen, LiveScreen)
+
+
+async def test_k_shows_the_events_in_the_kernels_words_and_the_detail_has_them_too():
+    app, sessions = make_app()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event())
+        await tick(pilot)
+        assert "kernel: " not in screen_text(app)
+        await pilot.press("K")
+        await settle(pilot)
+        await pilot.pause()
+        assert "kernel: \\x1bbash [bold]" in screen_text(app)
+        await pilot.press("K")
+        assert "filename=/bin/ls" in screen_text(app)
+        await pilot.press("enter")
+        await settle(pilot)
+        assert "kernel's words  kernel: \\x1bbash [bold]" in screen_text(app)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracescope.host import SnapshotHost
 from tracescope.sources.c_expression import evaluate
-from tracescope.sources.print_fmt import flag_tables, split_print_fmt
+from tracescope.sources.print_fmt import fields_in_hex, flag_tables, split_print_fmt
 from tracescope.sources.tracefs import parse_format, read_formats
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "formats"
@@ -210,3 +210,16 @@ def test_a_table_written_and_read_is_the_same(names: list[tuple[int, str]]):
     )
     (table,) = flag_tables(f'"%s", __print_symbolic(REC->x, {entries})')
     assert table.names == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("print_fmt", "shown"),
+    [
+        ('"%pS", (void *)REC->ip', {"ip": "ps"}),
+        ('"%ps %p %#x", REC->function, REC->work, REC->flags', {"function": "ps", "work": "p", "flags": "x"}),
+        ('"%ds %*pbl %pS", REC->a, 8, REC->b, REC->c', {"b": "p", "c": "ps"}),
+        ('"%d", REC->a', {}),
+    ],
+)
+def test_what_the_kernel_shows_in_hexadecimal_or_as_a_symbol(print_fmt: str, shown: dict[str, str]):
+    assert fields_in_hex(print_fmt) == shown

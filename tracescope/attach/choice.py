@@ -21,6 +21,7 @@ _CANNOT = {
     "bpftrace": {
         "counting": "counting runs a program of our own",
         "stacks": "stacks are read by a program of our own",
+        "words": "the kernel's words are read from a program of our own",
         "show": "--show is read by a program of our own",
         "cgroup": "it does not know the control groups below one",
         "container": "it has no way from a task to its pid namespace",
@@ -29,6 +30,7 @@ _CANNOT = {
     "tracefs": {
         "counting": "the trace buffers hold single events",
         "stacks": "the trace buffers have no stacks by event",
+        "words": "the kernel's words are read from a program of our own",
         "show": "its records hold the probe's own values only",
         "uid": "its records do not name the user",
         "cgroup": "its records do not name the control group",

@@ -101,3 +101,16 @@ class EventSession(RecordSession[Event], Protocol):
     def costs(self) -> tuple[Cost, ...]:
         """What each probe's programs cost so far; empty when that is not known."""
         ...
+
+    @property
+    def has_words(self) -> bool:
+        """`words` answers at once."""
+        ...
+
+    def prepare_words(self) -> None:
+        """Read what the words need of the host: takes a second or two, once. For any thread."""
+        ...
+
+    def words(self, record: bytes) -> str | None:
+        """The record in the kernel's own words (its `print fmt`); None where there are none."""
+        ...

@@ -31,16 +31,20 @@ __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_sess
 def open_session(
     host: Host, wanted: Sequence[EventFormat | Target], filters: Filters = NO_FILTERS, *,
     asked: Asked = NOTHING, bare: bool = False, stacks: Iterable[CaptureKind] = (), buffer: int = 100_000,
-    governed: bool = False, transport: Transport | None = None, backend: Backend | None = None,
+    governed: bool = False, words: bool = False, transport: Transport | None = None, backend: Backend | None = None,
 ) -> Session:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it.
 
-    A governed one leaves events out when the reader cannot keep up, and says so. Records come by `transport`, or by
-    the best that this kernel has.
+    A governed one leaves events out when the reader cannot keep up, and says so. With `words` its events have words.
+    Records come by `transport`, or by the best that this kernel has.
     """
     found = check_host(host)
     plan = open_plan(host, wanted, filters, asked=asked, bare=bare, stacks=stacks, transport=transport or found)
-    return Session(plan, buffer=buffer, governed=governed, backend=backend)
+    session = Session(plan, buffer=buffer, governed=governed, backend=backend, in_words=words)
+    if words:
+        # Not while events wait for it.
+        session.prepare_words()
+    return session
 
 
 def open_plan(

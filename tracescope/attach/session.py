@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
-from tracescope.attach.decode.decode import Decoder
+from tracescope.attach.decode.decode import Decoder, shown_in_hex
 from tracescope.attach.decode.events import Clock, Event
+from tracescope.attach.decode.kernel_words import KernelWords
+from tracescope.attach.decode.symbol_words import KernelFacts
 from tracescope.attach.hang import hang, hang_many, program_types
 from tracescope.attach.kernel import tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
@@ -20,6 +23,7 @@ from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
 from tracescope.errors import AttachError
+from tracescope.host import LiveHost
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
@@ -30,8 +34,9 @@ class Session(RingSession[Event]):
     COUNT: ClassVar = struct.Struct("=QQQ")
 
     def __init__(
-        self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000, governed: bool = False
-    ) -> None:
+        self, plan: Plan, *, backend: Backend | None = None, buffer: int = 100_000, governed: bool = False,
+        in_words: bool = False,
+    ) -> None:  # fmt: skip
         conditions = any(probe.condition for probe in plan.probes)
         super().__init__(
             program_text(plan), record_size=plan.record_size, counters=len(plan.probes),
@@ -40,13 +45,39 @@ class Session(RingSession[Event]):
         )  # fmt: skip
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
-        self._decoder = Decoder(plan, Clock.now())
+        self._facts = KernelFacts(LiveHost())
+        self._decoder = Decoder(plan, Clock.now(), self._facts.symbol)
+        self._words: KernelWords | None = None
+        self.in_words = in_words
+        """Events say what they are in the kernel's own words too."""
 
     def decode(self, record: bytes) -> Event:
         """The event in a record."""
-        return self._decoder.decode(record)
+        event = self._decoder.decode(record)
+        return replace(event, words=self.words(record)) if self.in_words else event
+
+    @property
+    def has_words(self) -> bool:
+        """`words` answers at once."""
+        return self._words is not None
+
+    def prepare_words(self) -> None:
+        """Read what the words need of the host: takes a second or two, once. For any thread."""
+        if self._words is None:
+            words = KernelWords(self.plan, self._facts.lookups)
+            if words.names_symbols:
+                self._facts.symbol(0)
+            self._words = words
+
+    def words(self, record: bytes) -> str | None:
+        """The record in the kernel's own words (its `print fmt`); None for what is no tracepoint."""
+        self.prepare_words()
+        assert self._words is not None
+        return self._words(record)
 
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
+        if any("ps" in shown_in_hex(probe).values() for probe in self.plan.probes):
+            self._facts.warm()
         self.failed += attach_plan(self.plan, loaded, attached)
 
     def _counted(self, index: int) -> tuple[str, ...]:

@@ -26,15 +26,16 @@ __all__ = ("all_backends", "check_any", "look", "own_backend", "start_session")
 
 def start_session(
     host: Host, targets: Sequence[Target], filters: Filters = NO_FILTERS, *, asked: Asked = NOTHING,
-    bare: bool = False, backend: str = AUTO, governed: bool = False, buffer: int = 100_000,
+    bare: bool = False, backend: str = AUTO, governed: bool = False, words: bool = False, buffer: int = 100_000,
 ) -> EventSession:  # fmt: skip
     """A session on the backend of that name, or on the first that can; raises Refused."""
     if not host.live:
         check_host(host)
-    choice = choose(lambda name: look(host, name), needs_of(targets, filters, asked), backend)
+    needs = needs_of(targets, filters, asked, features=("words",) if words else ())
+    choice = choose(lambda name: look(host, name), needs, backend)
     if choice.backend in OWN_PROGRAMS:
         session: Session | BorrowedSession = open_session(
-            host, targets, filters, asked=asked, bare=bare, governed=governed, buffer=buffer,
+            host, targets, filters, asked=asked, bare=bare, governed=governed, words=words, buffer=buffer,
             backend=_own(choice.backend),
         )  # fmt: skip
     else:

@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--every", action="store_true", help="leave no event out to keep up: what is too much is lost and counted"
     )
+    parser.add_argument(
+        "--words", action="store_true", help="each event in the kernel's own words, as trace_pipe and trace-cmd show it"
+    )
     add_filters(parser)
     add_counting(parser)
     add_limits(parser)
@@ -102,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
             return 0
         # A person reads along; who keeps the events wants all of them, or the number of those that are missing.
         governed = not (args.json or args.save or args.every)
-        session = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend, governed=governed)
+        session = start_session(
+            host, targets, filters, asked=asked, bare=args.raw, backend=backend, governed=governed, words=args.words
+        )
         if args.print_program:
             sys.stdout.write(session.program_text)
             return 0
@@ -122,8 +127,10 @@ def _count(
     from tracescope.attach.program import summary_text
     from tracescope.attach.start import own_backend
 
-    if args.save or args.show:
-        raise UsageError("--save and --show are about single events", "here the kernel counts", "leave them out")
+    if args.save or args.show or args.words:
+        raise UsageError(
+            "--save, --show and --words are about single events", "here the kernel counts", "leave them out"
+        )
     if args.print_program:
         sys.stdout.write(summary_text(open_summary_plan(host, targets, counted, filters, asked=asked)))
         return 0

@@ -126,7 +126,7 @@ def _print_attach(data: dict[str, Any]) -> None:
     print_text(line.rstrip())
 
 
-_EVENT_KEYS = ("cpu", "probe", "pid", "tid", "ppid", "comm", "args", "ret", "duration_ns")
+_EVENT_KEYS = ("cpu", "probe", "pid", "tid", "ppid", "comm", "args", "ret", "duration_ns", "words")
 
 
 def _print_processes(recording: Recording) -> None:

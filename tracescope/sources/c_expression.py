@@ -12,6 +12,7 @@ from tracescope.sources.c_tree import (
     Address,
     Braces,
     Call,
+    Choice,
     Deref,
     Field,
     Index,
@@ -46,6 +47,9 @@ def _character(match: re.Match[str]) -> str:
 def evaluate(expression: str, names: Mapping[str, int] | None = None) -> int | None:
     """The expression's value, `names` such as `REC->flags` given; None when it has an unknown name or no value."""
     node = parse(expression, (names or {}).get)
+    while isinstance(node, Choice) and isinstance(node.test, Number):
+        # The value is known though the type is not.
+        node = node.yes if node.test.value else node.no
     return node.value if isinstance(node, Number) else None
 
 

@@ -166,14 +166,17 @@ def binary(sign: str, left: Node, right: Node) -> Node:
 
 
 def choice(test: Node, yes: Node, no: Node) -> Node:
-    """`test ? yes : no`, folded when the test is a constant."""
+    """`test ? yes : no`, folded when the test is a constant and both sides are, or strings.
+
+    The side that is not taken still has a say in the type: `1 ? -1 : REC->u64` is 2**64 - 1.
+    """
     if not isinstance(test, Number):
         return Choice(test, yes, no)
     taken = yes if test.value else no
-    if isinstance(yes, Number) and isinstance(no, Number) and isinstance(taken, Number):
+    if isinstance(yes, Number) and isinstance(no, Number):
         kind = common(yes.type, no.type)
-        return Number(kind.wrap(taken.value), kind)
-    return taken
+        return Number(kind.wrap(yes.value if test.value else no.value), kind)
+    return taken if isinstance(taken, Literal) else Choice(test, yes, no)
 
 
 def cast(kind: CType | None, operand: Node, *, pointer: bool = False, target: CType | None = None) -> Node:
@@ -200,6 +203,8 @@ def names_in(node: Node) -> Iterator[str]:
                 waiting.append(inside)
             case Binary(_, left, right) | Index(left, right):
                 waiting += [right, left]
+            case Choice(Number(value, _), yes, no):
+                waiting.append(yes if value else no)
             case Choice(test, yes, no):
                 waiting += [no, yes, test]
             case Braces(items):

@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from tracescope.printable import encode
-from tracescope.sources.c_tree import Field, Literal, Name, Node
+from tracescope.sources.c_tree import Call, Field, Literal, Name, Node
 from tracescope.sources.c_types import CHAR, CType, Number
-from tracescope.sources.print_operand import Compiler, Operand, Values, elements, field_operand, integer, memory
+from tracescope.sources.print_operand import (
+    Compiler,
+    Operand,
+    Values,
+    elements,
+    field_operand,
+    integer,
+    memory,
+    size_of,
+)
 from tracescope.sources.printf_pointer import bitmap
 
 __all__ = ("array", "bitmask", "bytes_of", "dump", "hexadecimal", "length", "string", "whole_array")
@@ -74,7 +83,7 @@ def hexadecimal(separator: bytes) -> Callable[[Compiler, Sequence[Node]], Operan
 
 def array(compiler: Compiler, arguments: Sequence[Node]) -> Operand | None:
     """`__print_array(data, count, size)`: `{0x1,0x2}`."""
-    size = _element_size(arguments[2:])
+    size = _element_size(compiler, arguments[2:])
     if size is None:
         return None
     data, count = memory(compiler.operand(arguments[0])), integer(compiler.operand(arguments[1]))
@@ -83,16 +92,21 @@ def array(compiler: Compiler, arguments: Sequence[Node]) -> Operand | None:
 
 def whole_array(compiler: Compiler, arguments: Sequence[Node]) -> Operand | None:
     """`__print_dynamic_array(name, size)`."""
-    size, operand = _element_size(arguments[1:]), bytes_of(compiler, arguments[:1])
+    size, operand = _element_size(compiler, arguments[1:]), bytes_of(compiler, arguments[:1])
     if size is None or operand is None:
         return None
     data = memory(operand)
     return Operand(lambda values: _in_braces(elements(data(values), size)), element=CHAR)
 
 
-def _element_size(arguments: Sequence[Node]) -> int | None:
+def _element_size(compiler: Compiler, arguments: Sequence[Node]) -> int | None:
+    """A number, or `sizeof(x[0])`; None for what no element has."""
     only = arguments[0] if len(arguments) == 1 else None
-    return only.value if isinstance(only, Number) and only.value in (1, 2, 4, 8) else None
+    if isinstance(only, Call) and only.name == "sizeof" and len(only.arguments) == 1:
+        size = size_of(compiler, only.arguments[0])
+    else:
+        size = only.value if isinstance(only, Number) else None
+    return size if size in (1, 2, 4, 8) else None
 
 
 def _in_braces(numbers: Sequence[int]) -> bytes:

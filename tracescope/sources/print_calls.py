@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from tracescope.sources import print_arrays, print_tables
-from tracescope.sources.c_tree import Field, Name, Node
+from tracescope.sources.c_tree import Name, Node
 from tracescope.sources.c_types import LONG, ULONG, CType
-from tracescope.sources.print_operand import Compiler, Known, Operand, Unknown, Values, constant, integer
+from tracescope.sources.print_operand import Compiler, Known, Operand, Unknown, Values, constant, integer, size_of
 
 __all__ = ("call",)
 
@@ -31,12 +31,12 @@ def call(compiler: Compiler, name: str, arguments: Sequence[Node]) -> Operand:
 
 def _unknown_call(compiler: Compiler, name: str, arguments: Sequence[Node]) -> Operand:
     compiler.note(f"{name}()")
-    operands = [node.name if isinstance(node, Name) else compiler.operand(node) for node in arguments]
+    operands = [node.name if isinstance(node, Name) else compiler.quietly(node) for node in arguments]
 
     def run(values: Values) -> Known:
         raise Unknown(f"{name}({', '.join(_shown(operand, values) for operand in operands)})")
 
-    return Operand(run, LONG)
+    return Operand(run, LONG, hole=True)
 
 
 def _shown(operand: str | Operand, values: Values) -> str:
@@ -70,8 +70,8 @@ def _zero(_compiler: Compiler, _arguments: Sequence[Node]) -> Operand:
 
 
 def _sizeof(compiler: Compiler, arguments: Sequence[Node]) -> Operand | None:
-    field = compiler.field(arguments[0].name) if arguments and isinstance(arguments[0], Field) else None
-    return None if field is None or field.location else constant(field.size, ULONG)
+    size = size_of(compiler, arguments[0]) if len(arguments) == 1 else None
+    return None if size is None else constant(size, ULONG)
 
 
 def _milliseconds(compiler: Compiler, arguments: Sequence[Node]) -> Operand | None:

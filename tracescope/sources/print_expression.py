@@ -46,14 +46,23 @@ class ExpressionCompiler:
         self._fields = fields
         self._nodes = 0
         self._depth = 0
+        self._quiet = 0
 
     def field(self, name: str) -> model.Field | None:
         """A field of the event."""
         return self._fields.get(name)
 
     def note(self, text: str) -> None:
-        """Note a hole."""
-        self.holes[text] = None
+        """Note a hole, unless what it is a part of is none of its own."""
+        if not self._quiet:
+            self.holes[text] = None
+
+    def quietly(self, node: Node) -> Operand:
+        """An expression compiled of which nothing is shown, or only inside of another hole: it adds no holes."""
+        self._quiet += 1
+        made = self.operand(node)
+        self._quiet -= 1
+        return made
 
     def unknown(self, text: str) -> Operand:
         """An operand that only the kernel knows."""
@@ -62,7 +71,7 @@ class ExpressionCompiler:
         def run(_values: Values) -> Known:
             raise Unknown(text)
 
-        return Operand(run, LONG)
+        return Operand(run, LONG, hole=True)
 
     def operand(self, node: Node) -> Operand:
         """An expression compiled; one too long or too deep for a kernel's is a hole."""
@@ -113,6 +122,8 @@ class ExpressionCompiler:
 
     @_compile.register
     def _(self, node: c_tree.Choice) -> Operand:
+        if isinstance(node.test, Number):
+            return self._chosen(node.test.value != 0, node.yes, node.no)
         test, yes, no = true(self.operand(node.test)), self.operand(node.yes), self.operand(node.no)
         first, second = yes.run, no.run
         if yes.type is None or no.type is None:
@@ -123,6 +134,14 @@ class ExpressionCompiler:
         kind = common(yes.type, no.type)
         one, other = _converted(yes, kind), _converted(no, kind)
         return Operand(lambda values: one(values) if test(values) else other(values), kind)
+
+    def _chosen(self, first: bool, yes: Node, no: Node) -> Operand:
+        """One side of a choice that is made already, in the type of both."""
+        taken, other = self.operand(yes if first else no), self.quietly(no if first else yes)
+        if taken.type is None or other.type is None:
+            return taken
+        kind = common(taken.type, other.type)
+        return Operand(_converted(taken, kind), kind)
 
     @_compile.register
     def _(self, node: c_tree.Cast) -> Operand:

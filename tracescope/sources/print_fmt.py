@@ -16,7 +16,8 @@ __all__ = ("fields_in_hex", "flag_tables", "split_print_fmt")
 
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _STRINGS = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"\s*)+', re.DOTALL)
-_CONVERSION = re.compile(r"%(?:%|[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j)?([a-zA-Z]))")
+_CONVERSION = re.compile(r"%(?:%|[-+ #0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|h|ll|l|z|t|j)?(p[sSfFB]|[a-zA-Z]))")
+_SHOWN = {"x": "x", "X": "x", "p": "p"} | dict.fromkeys(("ps", "pS", "pf", "pF", "pB"), "ps")
 _PLAIN_FIELD = re.compile(r"[\s(]*(?:\([\w\s*]+\)[\s(]*)*REC->(\w+)[\s)]*")
 _PIECE = re.compile(
     r"""__print_(?P<kind>symbolic|flags)(?:_u64)?\s*\(
@@ -40,11 +41,13 @@ def flag_tables(print_fmt: str) -> tuple[FlagTable, ...]:
 
 
 def fields_in_hex(print_fmt: str) -> dict[str, str]:
-    """The fields that the kernel's text shows in hexadecimal (`x`), or as an address or a symbol (`p`)."""
+    """The fields that the kernel's text shows in hexadecimal (`x`), as an address (`p`), or as a symbol (`ps`)."""
     literal, arguments = split_print_fmt(print_fmt)
     kinds = [match[1] for match in _CONVERSION.finditer(literal) for _ in range(match[0].count("*") + 1) if match[1]]
     pairs = zip(kinds, arguments, strict=False)
-    return {match[1]: kind.lower() for kind, text in pairs if kind in "xXp" and (match := _PLAIN_FIELD.fullmatch(text))}
+    return {
+        match[1]: _SHOWN[kind] for kind, text in pairs if kind in _SHOWN and (match := _PLAIN_FIELD.fullmatch(text))
+    }
 
 
 def _cut(text: str) -> tuple[str, str]:

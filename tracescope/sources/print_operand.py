@@ -9,7 +9,8 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeAlias, cast
 
 from tracescope import model
-from tracescope.sources.c_tree import Node
+from tracescope.printable import encode
+from tracescope.sources.c_tree import Call, Deref, Field, Index, Literal, Name, Node
 from tracescope.sources.c_types import CHAR, CType, type_of
 
 __all__ = (
@@ -28,6 +29,7 @@ __all__ = (
     "integer",
     "memory",
     "scalar",
+    "size_of",
     "true",
 )
 
@@ -80,6 +82,8 @@ class Operand:
     type: CType | None = None
     element: CType | None = None
     """What the bytes are an array of; None for bytes without a type, which count singly."""
+    hole: bool = False
+    """Only the kernel knows it, and that is noted."""
 
 
 class Compiler(Protocol):
@@ -89,6 +93,10 @@ class Compiler(Protocol):
 
     def operand(self, node: Node) -> Operand:
         """An expression compiled."""
+        ...
+
+    def quietly(self, node: Node) -> Operand:
+        """The same, for what is shown inside of a hole only, or not at all: it notes none."""
         ...
 
     def field(self, name: str) -> model.Field | None:
@@ -168,3 +176,17 @@ def elements(data: bytes, size: int) -> list[int]:
     """The unsigned elements, `size` bytes each, of an array in this machine's byte order; a rest is left out."""
     count = len(data) // size
     return list(struct.unpack_from(f"={count}{_CODES[size]}", data))
+
+
+def size_of(compiler: Compiler, node: Node) -> int | None:
+    """`sizeof node` in bytes: of a field, of one element of an array, or of a number; None where it is not known."""
+    if isinstance(node, Field):
+        field = compiler.field(node.name)
+        return None if field is None or field.location else field.size
+    if isinstance(node, Literal):
+        return len(encode(node.text)) + 1
+    if isinstance(node, (Index, Deref)):
+        element = compiler.quietly(node.operand).element
+        return element.bits // 8 if element else None
+    kind = compiler.quietly(node).type
+    return None if kind is None or isinstance(node, (Call, Name)) else kind.bits // 8

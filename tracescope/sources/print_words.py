@@ -132,7 +132,7 @@ def _writer(compiler: ExpressionCompiler, conversion: Conversion, value: Operand
 def _string(compiler: ExpressionCompiler, value: Operand) -> _Writer:
     """`%s`: bytes that are known, or a constant string of the kernel."""
     run, lookup = value.run, compiler.lookups.string
-    if value.type is not None and lookup is None:
+    if value.type is not None and lookup is None and not value.hole:
         compiler.note("%s of an address")
 
     def write(values: Values, sized: Conversion) -> bytes:
@@ -158,7 +158,7 @@ def _pointer(compiler: ExpressionCompiler, conversion: Conversion, value: Operan
     if extension == "e":
         return _error(value)
     write_bytes = memory_writer(extension)
-    if write_bytes is None or value.type is not None:
+    if (write_bytes is None or value.type is not None) and not value.hole:
         compiler.note(conversion.text)
     data, run = memory(value), value.run
 

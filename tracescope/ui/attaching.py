@@ -96,7 +96,9 @@ class Attaching(App[int], inherit_bindings=False):
             if options.counts:
                 counting = count_in_kernel(self._host, found.targets, options)
                 counting.start()
-                self.post_message(messages.CountingOpened(probes, counting, found.refused))
+                self.post_message(
+                    messages.CountingOpened(probes, counting, found.refused, options.top, options.interval)
+                )
                 return
             session = self._open(self._host, found.targets, options)
         except TraceScopeError as error:
@@ -127,7 +129,7 @@ class Attaching(App[int], inherit_bindings=False):
             self.notify(f"{name}: {error}", severity="error", markup=False)
         if isinstance(self.screen, OptionsScreen):
             self.screen.dismiss()
-        self.push_screen(CountingScreen(event.session))
+        self.push_screen(CountingScreen(event.session, top=event.top, seconds=event.seconds))
 
     @on(messages.SessionFailed)
     def _session_failed(self, event: messages.SessionFailed) -> None:

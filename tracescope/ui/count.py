@@ -21,7 +21,7 @@ __all__ = ("count_in_kernel",)
 def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOptions) -> SummarySession:
     """A session that is ready to start; raises TraceScopeError. Reads the host: belongs into a thread."""
     from tracescope.attach.ask.asked import Asked
-    from tracescope.attach.ask.keys import Counted, parse_keys
+    from tracescope.attach.ask.keys import Counted, parse_keys, parse_linear
     from tracescope.attach.ask.summary import KeyKind, Pow2
     from tracescope.attach.counting.session import open_summary
     from tracescope.attach.expression.parse import parse
@@ -32,7 +32,11 @@ def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOption
     if options.stack not in kinds:
         raise UsageError(f"{options.stack!r} is no stack", "it is kernel, user or both", "kernel")
     keys = parse_keys(options.count_by, kinds[options.stack])
-    counted = Counted(keys, parse(options.hist), Pow2()) if options.hist else Counted(keys)
+    value = options.hist or options.sum
+    if options.lhist:
+        counted = Counted(keys, *parse_linear(options.lhist))
+    else:
+        counted = Counted(keys, parse(value) if value else None, Pow2() if options.hist else None)
     return open_summary(
         host, targets, counted, replace(options.filters, but_not=(os.getpid(),)), asked=Asked(options.where),
         backend=own_backend(host, "counting"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
@@ -69,7 +70,9 @@ class Feed:
         self._rated_events = 0
         self.event = lru_cache(maxsize=4096)(self._event)
         """The decoded event of a record number that is kept."""
-        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self.event(number)))
+        self.in_words = False
+        """Lines hold the kernel's own words where there are some."""
+        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self._worded(number)))
         """The same as texts."""
         self.cells = lru_cache(maxsize=1024)(lambda number: cells_of(self.event(number)))
         """Its arguments as texts by name."""
@@ -224,6 +227,18 @@ class Feed:
     def header(self, number: int) -> tuple[int, ...]:
         """What every record begins with, as the tuple of `attach.layout.HEADER`."""
         return self._unpack(self._ring[number - self.first])
+
+    def show_words(self, on: bool) -> None:
+        """Lines in the kernel's own words from now on, or with the arguments by name."""
+        self.in_words = on
+        self.line.cache_clear()
+
+    def _worded(self, number: int) -> Event:
+        event = self.event(number)
+        if not self.in_words or event.words is not None:
+            return event
+        session, record = self.session(number), self.record(number)
+        return replace(event, words=session.words(record)) if session.has_words else event
 
     def _event(self, number: int) -> Event:
         return self.session(number).decode(self.record(number))

@@ -100,6 +100,9 @@ LIVE = [
     Binding("n", "find_next(1)", "Find next", id="live.next", show=False),
     Binding("N", "find_next(-1)", "Find previous", id="live.previous", show=False),
     Binding("S", "reverse", "Reverse", id="live.reverse", show=False, tooltip="Sort the other way round"),
+    Binding(
+        "K", "words", "Kernel's words", id="live.words", show=False, tooltip="As trace_pipe shows them, or arguments"
+    ),
     Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line"),
     Binding("Y", "copy_json", "Copy as JSON", id="live.copy_json", show=False, tooltip="As attach --json prints it"),
     Binding("escape", "back", "Back", id="live.back", key_display="esc"),
@@ -156,6 +159,13 @@ DIFF = [
 ASK = [
     Binding("escape", "close", "Cancel", id="ask.close", key_display="esc"),
 ]
+COUNTING = [
+    Binding("v", "next_view", "View", id="counting.view", tooltip="Histograms, or a heat map over time"),
+    Binding("s", "sort", "Sort", id="counting.sort", tooltip="Sort by the next column; a click on a title, too"),
+    Binding("S", "reverse", "Reverse", id="counting.reverse", show=False, tooltip="Sort the other way round"),
+    Binding("y", "copy", "Copy", id="counting.copy", tooltip="Copy what was counted, as attach prints it"),
+    Binding("escape", "close", "Detach", id="counting.close", key_display="esc"),
+]
 TEXT = [
     Binding("escape", "close", "Close", id="text.close", key_display="esc"),
     Binding("y", "copy", "Copy", id="text.copy"),
@@ -166,6 +176,7 @@ GROUPS = {
     "Lists": ROWS,
     "Browser": BROWSER,
     "Live": LIVE,
+    "Counting": COUNTING,
     "Which probe": CHOOSE,
     "Compare": DIFF,
     "Attach with options": [*OPTIONS, *CYCLE],

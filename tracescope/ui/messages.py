@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tracescope.catalog.view import View
     from tracescope.errors import TraceScopeError
     from tracescope.snapshot import SnapshotReport
+    from tracescope.ui.screens.event import EventScreen
 
 __all__ = (
     "AttachWanted",
@@ -162,6 +163,10 @@ class CountingOpened(Message):
     probes: Sequence[str]
     session: SummarySession
     refused: Sequence[tuple[str, TraceScopeError]] = ()
+    top: int = 0
+    """How many of the largest are shown; 0: as many as are readable."""
+    seconds: float = 0.0
+    """A slice of time; 0: as the screen likes."""
 
 
 @dataclass
@@ -170,6 +175,15 @@ class SessionFailed(Message):
 
     probes: Sequence[str]
     error: TraceScopeError
+
+
+@dataclass
+class WordsReady(Message):
+    """A session can say its events in the kernel's words; `screen` waits for those of `record`."""
+
+    session: EventSession
+    screen: EventScreen | None = None
+    record: bytes = b""
 
 
 @dataclass

@@ -33,13 +33,23 @@ class AttachOptions:
     """Count the events by these keys."""
     hist: str = ""
     """Sort this value into buckets."""
+    lhist: str = ""
+    """The same in equal steps, as `VALUE:LOW:HIGH:STEP`."""
+    sum: str = ""
+    """Add this value up."""
     stack: str = ""
     """Count the events by their stack: `kernel`, `user` or `both`."""
+    count: bool = False
+    """Count the events, also when no key is named."""
+    top: int = 0
+    """Show only so many of the largest; 0: as many as are readable."""
+    interval: float = 0.0
+    """Seconds of a slice of time; 0: as the screen likes."""
 
     @property
     def counts(self) -> bool:
         """True when the kernel sums events up instead of handing them over."""
-        return bool(self.count_by or self.hist or self.stack)
+        return bool(self.count or self.count_by or self.hist or self.lhist or self.sum or self.stack)
 
 
 class OptionError(UsageError):

@@ -61,6 +61,18 @@ class BorrowedSession(SessionLife):
             event, ppid=ppid, args={name: value for name, value in event.args.items() if _known(probe, value)}
         )
 
+    @property
+    def has_words(self) -> bool:
+        """There are none to wait for."""
+        return True
+
+    def prepare_words(self) -> None:
+        """Nothing: see `words`."""
+
+    def words(self, _record: bytes) -> str | None:
+        """None: a record holds what this tracer told, and not all that the kernel's words are made of."""
+        return None
+
     def take(self, limit: int | None = None) -> list[bytes]:
         """Up to `limit` records, oldest first."""
         return self._backlog.take(limit)

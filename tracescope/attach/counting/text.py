@@ -9,7 +9,7 @@ from tracescope.attach.ask.summary import KeyValue, SummaryPlan, SummaryRow
 from tracescope.attach.symbols.stacks import Frame, Stack, fold, folded
 from tracescope.printable import printable
 
-__all__ = ("Frames", "folded_lines", "row_json", "summary_lines")
+__all__ = ("Frames", "folded_lines", "place_words", "range_words", "row_json", "stack_lines", "summary_lines")
 
 Frames = Callable[[Stack], Sequence[Frame]]
 """Names a stack's frames, innermost first."""
@@ -36,20 +36,20 @@ def _counted(plan: SummaryPlan, row: SummaryRow, frames: Frames) -> Iterator[str
         sums = f"  total {row.total:,}  average {row.total / row.count:,.1f}"
         if row.low is not None:
             sums += f"  from {row.low:,} to {row.high:,}"
-    yield f"{row.count:12,}  {_place(plan, row.probe, row.keys)}{sums}".rstrip()
-    yield from _stack_lines(row.keys, frames, " " * 14)
+    yield f"{row.count:12,}  {place_words(plan, row.probe, row.keys)}{sums}".rstrip()
+    yield from stack_lines(row.keys, frames, " " * 14)
 
 
 def _histogram(
     plan: SummaryPlan, probe: str, keys: tuple[KeyValue, ...], rows: Sequence[SummaryRow], frames: Frames
 ) -> Iterator[str]:
-    yield _place(plan, probe, keys)
-    yield from _stack_lines(keys, frames, "    ")
+    yield place_words(plan, probe, keys)
+    yield from stack_lines(keys, frames, "    ")
     known = {row.bucket: row.count for row in rows}
     most = max(known.values())
     buckets = [bucket for bucket in known if bucket is not None]
     for bucket in range(min(buckets), max(buckets) + 1) if buckets else ():
-        yield _bar(_range(plan, bucket), known.get(bucket, 0), most)
+        yield _bar(range_words(plan, bucket), known.get(bucket, 0), most)
     if None in known:
         yield _bar(_UNREADABLE, known[None], most)
     yield ""
@@ -59,7 +59,7 @@ def _bar(label: str, count: int, most: int) -> str:
     return f"{label:20} {count:10,} |{'@' * (count * _BAR // most):{_BAR}}|"
 
 
-def _range(plan: SummaryPlan, bucket: int) -> str:
+def range_words(plan: SummaryPlan, bucket: int) -> str:
     """`[64, 128)`, `(..., 0)`, `[4K, ...)`."""
     assert plan.scale is not None
     low, high = plan.scale.bounds(bucket)
@@ -82,7 +82,8 @@ def _short(number: int) -> str:
     return str(number)
 
 
-def _place(plan: SummaryPlan, probe: str, keys: Sequence[KeyValue]) -> str:
+def place_words(plan: SummaryPlan, probe: str, keys: Sequence[KeyValue]) -> str:
+    """The keys by name, without stacks; the probe where there are several, or nothing else."""
     words = [
         f"{slot.name}={_UNREADABLE if key is None else key}"
         for slot, key in zip(plan.slots, keys, strict=True)
@@ -92,7 +93,8 @@ def _place(plan: SummaryPlan, probe: str, keys: Sequence[KeyValue]) -> str:
     return printable("  ".join((*names, *words)))
 
 
-def _stack_lines(keys: Sequence[KeyValue], frames: Frames, margin: str) -> Iterator[str]:
+def stack_lines(keys: Sequence[KeyValue], frames: Frames, margin: str) -> Iterator[str]:
+    """A line a frame of the stacks among the keys, innermost first."""
     for key in keys:
         if isinstance(key, Stack):
             named = frames(key)

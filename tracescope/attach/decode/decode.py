@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tracescope.attach.decode.call import CallDecoder
 from tracescope.attach.decode.captured import captures_in
 from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.decode.exec_calls import exec_values
 from tracescope.attach.decode.field_words import with_meaning
+from tracescope.attach.decode.symbol_words import as_symbol
 from tracescope.attach.meaning import Phase
 from tracescope.attach.plan import Plan
 from tracescope.attach.record.call_memory import call_of
@@ -22,20 +23,21 @@ from tracescope.attach.record.values import Reader, Value, bytes_value, fixed_re
 from tracescope.attach.targets.target import Shape
 from tracescope.model import FlagTable
 from tracescope.sources.print_fmt import fields_in_hex, flag_tables
+from tracescope.sources.print_operand import Place
 
-__all__ = ("Decoder",)
+__all__ = ("Decoder", "shown_in_hex")
 
 _SLOT = struct.Struct("=q")
 _AS_ARGUMENT = frozenset({Shape.SYSCALL, Shape.EXEC})
 
 
 class Decoder:
-    """Decodes the records of one plan."""
+    """Decodes the records of one plan; `symbol` gives the kernel's symbol at an address."""
 
-    def __init__(self, plan: Plan, clock: Clock) -> None:
+    def __init__(self, plan: Plan, clock: Clock, symbol: Callable[[int], Place | None] = lambda _: None) -> None:
         self._clock = clock
         self._has_parent = plan.offsets is not None
-        self._probes = [_ProbeDecoder(probe) for probe in plan.probes]
+        self._probes = [_ProbeDecoder(probe, symbol) for probe in plan.probes]
 
     def decode(self, record: bytes) -> Event:
         """The event in one record."""
@@ -60,10 +62,16 @@ class Decoder:
         )
 
 
+def shown_in_hex(probe: PlannedProbe) -> dict[str, str]:
+    """As `fields_in_hex`; of a sample the place where it was taken is a symbol."""
+    return {"ip": "ps"} if probe.shape is Shape.SAMPLE else fields_in_hex(probe.format.print_fmt)
+
+
 class _ProbeDecoder:
     """Decodes the fields of one probe."""
 
-    def __init__(self, probe: PlannedProbe) -> None:
+    def __init__(self, probe: PlannedProbe, symbol: Callable[[int], Place | None]) -> None:
+        self._symbol = symbol
         self.name = probe.name
         self.pair_offset = probe.result_offset if probe.end else 0
         self._probe = probe
@@ -73,7 +81,7 @@ class _ProbeDecoder:
         layouts = [layout for layout in probe.fields if layout.field.name not in hidden]
         as_argument = probe.shape in _AS_ARGUMENT
         # The kernel's text of a system call shows every argument in hexadecimal.
-        in_hex = {} if as_argument else fields_in_hex(probe.format.print_fmt)
+        in_hex = {} if as_argument else shown_in_hex(probe)
         self._readers = [
             (one, self._reader(one, tables, as_argument=as_argument, in_hex=in_hex.get(one.field.name, "")))
             for one in layouts
@@ -85,7 +93,9 @@ class _ProbeDecoder:
     def _reader(
         self, layout: FieldLayout, tables: Mapping[str, FlagTable], *, as_argument: bool, in_hex: str
     ) -> Reader:
-        plain = fixed_reader(layout, tables, as_argument=as_argument, in_hex=in_hex)
+        plain = fixed_reader(layout, tables, as_argument=as_argument, in_hex=in_hex[:1])
+        if in_hex == "ps":
+            return as_symbol(plain, self._symbol)
         if self._probe.shape is not Shape.RECORD or layout.field.name in tables:
             return plain
         return with_meaning(self._probe.format, layout, plain)

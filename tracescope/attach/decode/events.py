@@ -50,6 +50,8 @@ class Event:
     kstack: tuple[str, ...] | None = None
     """The kernel's functions that led to it, the innermost first; `ustack` are the process's own."""
     ustack: tuple[str, ...] | None = None
+    words: str | None = None
+    """The same in the kernel's own words, where they were asked for."""
 
 
 def errno_name(ret: int) -> str | None:
@@ -76,12 +78,15 @@ def event_json(event: Event) -> dict[str, object]:
         "duration_ns": event.duration_ns,
         "kstack": event.kstack,
         "ustack": event.ustack,
+        "words": event.words,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def event_words(event: Event) -> str:
-    """The arguments and the result on one line, safe for a terminal."""
+    """The arguments and the result on one line, or the kernel's own words; safe for a terminal."""
+    if event.words is not None:
+        return printable(event.words)
     words: list[str] = []
     for name, value in event.args.items():
         if name.endswith("_truncated"):

@@ -1,68 +1,173 @@
-"""What a session counts in the kernel: tables, histograms and stacks, read anew twice a second."""
+"""What a session counts in the kernel: a table, histograms, a heat map over time; read anew several times a second."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.binding import BindingType
 from textual.content import Content
+from textual.screen import Screen
 from textual.widgets import Static
 
+from tracescope.ui import keys
 from tracescope.ui.look import amount
 from tracescope.ui.screens.text import TextScreen
+from tracescope.ui.widgets.counts import BarList, CountRow, CountTable, HeatMap
 from tracescope.ui.widgets.key_line import KeyLine
+from tracescope.ui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from tracescope.attach.ask.summary import SummaryRow
     from tracescope.attach.counting.session import SummarySession
+    from tracescope.attach.counting.shape import Histogram
 
 __all__ = ("CountingScreen",)
 
-_SECONDS = 0.5
+_SECONDS = 0.25
+"""How often the counts are drawn; a column of the heat map, unless the user asks for another."""
 _TOP = 200
 
 
-class CountingScreen(TextScreen):
-    """Leaving it detaches the session."""
+class CountingScreen(Screen[None]):
+    """Leaving it detaches the session. `seconds` is a column of the heat map; `top` how many keys are shown."""
 
-    def __init__(self, session: SummarySession) -> None:
-        super().__init__("counting in the kernel", Content(""))
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.COUNTING)
+
+    def __init__(self, session: SummarySession, *, top: int = 0, seconds: float = 0.0) -> None:
+        super().__init__()
+        from tracescope.attach.counting.shape import Slices
+
         self._session = session
+        self._top = top or _TOP
+        self._seconds = seconds or _SECONDS
+        self._slices = Slices()
         self._said: set[str] = set()
+        self._rows: Sequence[SummaryRow] = ()
+        self._scaled = session.plan.scale is not None
+        self.table = CountTable(valued=session.plan.valued, top=self._top)
+        """The counts, without a scale."""
+        self.bars = BarList(self._label, self._title)
+        """The histograms, with one."""
+        self.heat = HeatMap(self._slices, self._label, self._seconds)
+        """The same over time."""
 
     def compose(self) -> ComposeResult:
         """What is counted, the counts, keys."""
         yield Static("", id="counting", classes="title", markup=False)
-        with VerticalScroll():
-            yield Static("", id="text", markup=False)
+        if self._scaled:
+            yield self.bars
+            yield self.heat
+        else:
+            yield self.table
         yield KeyLine()
 
     def on_mount(self) -> None:
         """Look at once, and then regularly."""
+        self.heat.display = False
+        (self.bars if self._scaled else self.table).focus()
         self.set_interval(_SECONDS, self.update_counts)
+        if self._scaled:
+            self.set_interval(self._seconds, self.end_slice)
         self.update_counts()
 
     def update_counts(self) -> None:
         """Read the kernel's tables and show them."""
-        from tracescope.attach.counting.text import summary_lines
-
         session = self._session
         counts = session.counts()
         head = f"{session.state}  {amount(counts.events, 'event')}  {counts.lost:,} lost"
         self.query_one("#counting", Static).update(Content(f"counting in the kernel  ● {head}"))
-        lines = summary_lines(session.plan, session.summary(), session.symbols.frames, _TOP)
-        self._copied = "\n".join(lines)
-        self.query_one("#text", Static).update(Content(self._copied or self._nothing()))
+        self._rows = session.summary()
+        if self._scaled:
+            from tracescope.attach.counting.shape import histograms
+
+            self.bars.show_histograms(histograms(self._rows)[: self._top])
+        else:
+            self.table.show_rows([self._row(row) for row in self._rows])
+        if session.error is not None:
+            self.table.empty_text = self.bars.empty_text = self.heat.empty_text = str(session.error)
         for probe, error in session.failed:
             if probe.name not in self._said:
                 self._said.add(probe.name)
                 self.notify(f"{probe.name}: {error}", severity="error", markup=False)
 
-    def _nothing(self) -> str:
-        error = self._session.error
-        return f"{error}" if error is not None else "nothing yet"
+    def end_slice(self) -> None:
+        """A column of the heat map is complete."""
+        self._slices.add(self._session.summary())
+        self.heat.show_slices()
+
+    def _label(self, bucket: int | None) -> str:
+        from tracescope.attach.counting.text import range_words
+
+        return "(unreadable)" if bucket is None else range_words(self._session.plan, bucket)
+
+    def _title(self, one: Histogram) -> str:
+        return self._words(one.probe, one.keys)
+
+    def _words(self, probe: str, row_keys: tuple[object, ...]) -> str:
+        """The keys; of stacks the innermost frames."""
+        from tracescope.attach.counting.text import place_words
+        from tracescope.attach.symbols.stacks import Stack
+        from tracescope.printable import printable
+
+        stacks = [key for key in row_keys if isinstance(key, Stack)]
+        frames = [frame.folded for stack in stacks for frame in self._session.symbols.frames(stack)]
+        plain = place_words(self._session.plan, probe, row_keys)  # type: ignore[arg-type]
+        if stacks and len(stacks) == len(row_keys) and len(self._session.plan.plan.probes) == 1:
+            plain = ""
+        return f"{plain}  {printable(' ← '.join(frames) or '(no stack)')}".strip() if stacks else plain
+
+    def _row(self, row: SummaryRow) -> CountRow:
+        return CountRow(row.count, row.total, row.low, row.high, self._words(row.probe, row.keys), row.place)
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        """A table sorts; a histogram has another view."""
+        if action in ("sort", "reverse"):
+            return not self._scaled
+        return action != "next_view" or self._scaled
+
+    @on(RowList.Chosen, "CountTable")
+    def _open(self) -> None:
+        """A row in full: all frames of its stacks."""
+        chosen = self.table.selected
+        row = next((row for row in self._rows if chosen is not None and row.place == chosen.identity), None)
+        if row is None:
+            return
+        from tracescope.attach.counting.text import summary_lines
+
+        lines = summary_lines(self._session.plan, [row], self._session.symbols.frames)
+        self.app.push_screen(TextScreen("what was counted under one key", Content("\n".join(lines))))
+
+    def action_next_view(self) -> None:
+        """The histograms, or the heat map."""
+        self.heat.display = not self.heat.display
+        self.bars.display = not self.heat.display
+        (self.heat if self.heat.display else self.bars).focus()
+        self.call_after_refresh(self.heat.show_slices)
+
+    def action_sort(self) -> None:
+        """Sort by the next column."""
+        self.table.sort_next()
+
+    def action_reverse(self) -> None:
+        """Sort by the same column the other way round."""
+        self.table.sort_by(self.table.sorted_by)
+
+    def action_copy(self) -> None:
+        """Copy everything that was counted, as `attach` prints it."""
+        from tracescope.attach.counting.text import summary_lines
+
+        lines = summary_lines(self._session.plan, self._rows, self._session.symbols.frames, self._top)
+        self.app.copy_to_clipboard("\n".join(lines))
+        self.notify(f"copied {amount(len(lines), 'line')}", markup=False)
+
+    def on_unmount(self) -> None:
+        """Detach, however the screen is left."""
+        threading.Thread(target=self._session.stop, name="detach").start()
 
     def action_close(self) -> None:
-        """Detach, and back to the screen before."""
-        self.app.run_worker(self._session.stop, thread=True, group="sessions")
+        """Back to the screen before."""
         self.dismiss()

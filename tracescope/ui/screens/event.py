@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
     from tracescope.attach.record.values import Value
 
-__all__ = ("event_screen", "event_text")
+__all__ = ("EventScreen", "event_text")
 
 _MAX_DUMP = 4096
 _PER_LINE = 16
 
 
-def event_screen(event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> TextScreen:
-    """The screen of one event."""
-    return TextScreen(f"{event.probe} at {line.time}", event_text(event, line, record, stack))
+class EventScreen(TextScreen):
+    """One event; its words may come later. `stack` from the innermost frame on."""
+
+    def __init__(self, event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> None:
+        super().__init__(f"{event.probe} at {line.time}", event_text(event, line, record, stack))
+        self._event = event, line, record, stack
+
+    def show_words(self, words: str | None) -> None:
+        """The kernel's words, now that they are known."""
+        self.show_text(event_text(*self._event, words))
 
 
-def event_text(event: Event, line: Line, record: bytes, stack: Sequence[str] = ()) -> Content:
-    """Names left, values right; `stack` from the innermost frame on; the record in hexadecimal, header first."""
+def event_text(event: Event, line: Line, record: bytes, stack: Sequence[str] = (), words: str | None = None) -> Content:
+    """Names left, values right; `stack` from the innermost frame on; the kernel's words; the record in hexadecimal."""
     lines = [_fact(name, value, "dim") for name in HEADS if (value := getattr(line, name))]
     for name, value in event.args.items():
         lines.extend(_argument(name, value))
@@ -40,6 +47,8 @@ def event_text(event: Event, line: Line, record: bytes, stack: Sequence[str] = (
     if event.duration_ns is not None:
         lines.append(_fact("duration", f"{duration_words(event.duration_ns)}  ({event.duration_ns:,} ns)"))
     lines.extend(_fact("stack" if depth == 0 else "", frame, "dim") for depth, frame in enumerate(stack))
+    if words is not None:
+        lines.append(_fact("kernel's words", words, "dim"))
     lines.append(
         Content.styled(f"\n{amount(len(record), 'byte')} from the kernel, {HEADER.size} of them header", "dim")
     )

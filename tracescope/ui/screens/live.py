@@ -23,10 +23,10 @@ from tracescope.ui import keys
 from tracescope.ui.costs import Costs
 from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import amount
-from tracescope.ui.messages import DetachWanted, EventsSaved
+from tracescope.ui.messages import DetachWanted, EventsSaved, WordsReady
 from tracescope.ui.save_events import save_events
 from tracescope.ui.screens.ask import AskScreen
-from tracescope.ui.screens.event import event_screen
+from tracescope.ui.screens.event import EventScreen
 from tracescope.ui.screens.program import program_screen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.text import TextScreen
@@ -69,6 +69,8 @@ class LiveScreen(Screen[None]):
         self._sought = ""
         self._seen = feed.end
         self._turn = 0
+        self._reading: set[EventSession] = set()
+        """The sessions whose words are being prepared."""
         self.events = EventList(feed)
         """The event list."""
         self.panel = ProbePanel(feed, costs)
@@ -111,6 +113,11 @@ class LiveScreen(Screen[None]):
 
     def update_events(self) -> None:
         """Draw what the feed has by now."""
+        if self._feed.in_words:
+            for session in self._feed.sessions:
+                if not session.has_words and session not in self._reading:
+                    self._reading.add(session)
+                    self._read_words(session)
         came, self._seen = self._feed.end - self._seen, self._feed.end
         self._turn = (self._turn + 1) % _SLOWER if came > _BUSY else 0
         if not self._turn:
@@ -138,7 +145,7 @@ class LiveScreen(Screen[None]):
         """Keys that need an event or a session only work when there is one; letters are typed into the filter."""
         typing = isinstance(self.focused, FilterInput)
         match action:
-            case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save":
+            case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save" | "words":
                 return self.events.row_count > 0 and not typing
             case "detach" | "program":
                 return bool(self._feed.sessions) and not typing
@@ -202,7 +209,27 @@ class LiveScreen(Screen[None]):
         if number is not None:
             self.events.following = False
             feed = self._feed
-            self.app.push_screen(event_screen(feed.event(number), feed.line(number), feed.record(number)))
+            session, record = feed.session(number), feed.record(number)
+            screen = EventScreen(feed.event(number), feed.line(number), record)
+            self.app.push_screen(screen)
+            if session.has_words:
+                screen.show_words(session.words(record))
+            else:
+                self._read_words(session, screen, record)
+
+    @work(thread=True, group="words")
+    def _read_words(self, session: EventSession, screen: EventScreen | None = None, record: bytes = b"") -> None:
+        """Reads the host's types and symbols: not while a key waits."""
+        session.prepare_words()
+        self.post_message(WordsReady(session, screen, record))
+
+    @on(WordsReady)
+    def _words_ready(self, event: WordsReady) -> None:
+        self._reading.discard(event.session)
+        if event.screen is not None:
+            event.screen.show_words(event.session.words(event.record))
+        self._feed.line.cache_clear()
+        self.events.refresh()
 
     def action_pause(self) -> None:
         """Hold the list still, or follow again."""
@@ -251,6 +278,12 @@ class LiveScreen(Screen[None]):
         self._feed.clear()
         self.events.show_filter(self.query_one(FilterLine).input.value)
         self.refresh_bindings()
+
+    def action_words(self) -> None:
+        """Show the arguments, or the events in the kernel's own words."""
+        self._feed.show_words(not self._feed.in_words)
+        self.update_events()
+        self.events.refresh()
 
     def action_copy(self) -> None:
         """Copy the selected line."""

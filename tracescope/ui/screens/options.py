@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -36,10 +37,17 @@ _HINTS = {
 }
 _MODES = {
     "every event": ("", ""),
-    "count": ("count_by", "by which keys: comm, args.fd"),
+    "count": ("count", ""),
     "histogram": ("hist", "of which value: duration_ns, args.count"),
-    "stacks": ("stack", "kernel, user or both"),
+    "steps": ("lhist", "VALUE:LOW:HIGH:STEP: args.count:0:4K:256"),
+    "sum": ("sum", "of which value: args.count, ret"),
 }
+_COUNTING = {
+    "by": "count by these keys: comm, args.fd",
+    "top": "show only so many of the largest: 20",
+    "every": "seconds a column of the heat map: 1",
+}
+_STACKS = {"no": "", "kernel": "kernel", "user": "user", "both": "both"}
 _MORE = ("where", "show")
 
 
@@ -64,7 +72,11 @@ class OptionsScreen(ModalScreen[None]):
             for name in _MORE:
                 yield from _line(name, Input(placeholder=_HINTS[name], compact=True, id=name))
             yield from _line("give", Cycle(list(_MODES), id="mode"))
-            yield from _line("", Input(compact=True, id="mode-of"))
+            yield from _line("of", Input(compact=True, id="mode-of"))
+            yield from _line("by", Input(placeholder=_COUNTING["by"], compact=True, id="by"))
+            yield from _line("stack", Cycle(list(_STACKS), id="stack"))
+            for name in ("top", "every"):
+                yield from _line(name, Input(placeholder=_COUNTING[name], compact=True, id=name))
             yield Static("", id="problem", markup=False)
         yield KeyLine()
 
@@ -83,6 +95,10 @@ class OptionsScreen(ModalScreen[None]):
         of_mode = self.query_one("#mode-of", Input)
         of_mode.placeholder = hint
         of_mode.disabled = not hint
+        counts = self.query_one("#mode", Cycle).chosen > 0
+        for name in _COUNTING:
+            self.query_one(f"#{name}", Input).disabled = not counts
+        self.query_one("#stack", Cycle).disabled = not counts
 
     def action_attach(self) -> None:
         """Read the options; what is right goes on to the app."""
@@ -96,17 +112,37 @@ class OptionsScreen(ModalScreen[None]):
 
     def _read(self) -> AttachOptions:
         texts = {name: self._text(name) for name in FILTER_NAMES}
-        mode, _ = _MODES[self.query_one("#mode", Cycle).value]
-        of_mode = {mode: self._text("mode-of").strip()} if mode else {}
-        if mode and not of_mode[mode]:
-            raise OptionError("mode-of", 0, f"{mode} needs a value", "", self.query_one("#mode-of", Input).placeholder)
+        mode, hint = _MODES[self.query_one("#mode", Cycle).value]
+        of_mode = self._text("mode-of").strip()
+        if hint and not of_mode:
+            raise OptionError("mode-of", 0, f"{mode} needs a value", "", hint)
+        if mode and self._text("show").strip():
+            raise OptionError(
+                "show", 0, "values to show are of single events", "here the kernel counts", "leave it out"
+            )
         return AttachOptions(
             filters=read_filters(self._host, texts),
             pair=self.query_one("#pair", Cycle).chosen == 1,
             where=self._text("where").strip(),
             show=tuple(word for part in self._text("show").split(",") if (word := part.strip())),
-            **of_mode,
+            **(self._counting(mode, of_mode) if mode else {}),
         )
+
+    def _counting(self, mode: str, value: str) -> dict[str, Any]:
+        """What is counted, in the names of AttachOptions."""
+        return {
+            "count": True,
+            "count_by": self._text("by").strip(),
+            "stack": _STACKS[self.query_one("#stack", Cycle).value],
+            "top": int(self._number("top", r"[1-9][0-9]{0,6}", "a number from 1 on") or 0),
+            "interval": float(self._number("every", r"(?=.*[1-9])[0-9]{1,5}(\.[0-9]{1,3})?", "seconds: 0.5, 10") or 0),
+        } | ({} if mode == "count" else {mode: value})
+
+    def _number(self, name: str, form: str, fix: str) -> str:
+        text = self._text(name).strip()
+        if text and not re.fullmatch(form, text, re.ASCII):
+            raise OptionError(name, 0, f"{text!r} cannot be understood", "", fix)
+        return text
 
     def _text(self, name: str) -> str:
         return self.query_one(f"#{name}", Input).value

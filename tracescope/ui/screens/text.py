@@ -38,6 +38,12 @@ class TextScreen(Screen[None]):
             yield Static(self._text, id="text", markup=False)
         yield KeyLine()
 
+    def show_text(self, text: Content) -> None:
+        """Another text in its place."""
+        self._text, self._copied = text, text.plain
+        if self.is_mounted:
+            self.query_one("#text", Static).update(text)
+
     def action_close(self) -> None:
         """Back to the screen before."""
         self.dismiss()

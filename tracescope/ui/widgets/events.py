@@ -154,6 +154,8 @@ class EventList(RowList):
                 self._own.note(self._feed.cells(self._rows[index]))
 
     def _only_probe(self) -> str | None:
+        if self._feed.in_words:
+            return None
         if self._selection is not None and (named := self._selection.filter.only_probe):
             return named
         probes = self._feed.shown_probes

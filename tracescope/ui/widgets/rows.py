@@ -37,6 +37,8 @@ class RowList(ScrollView, can_focus=True):
         "rows--unstable",
         "rows--good",
         "rows--bad",
+        "rows--bar",
+        *(f"rows--heat{shade}" for shade in range(1, 5)),
     }
     BINDINGS: ClassVar[list[BindingType]] = list(keys.ROWS)
 
