@@ -119,6 +119,9 @@ def read_bcc(stop, kind):
 
 
 def main():
+    if len(sys.argv) < 2:
+        say("a part of throughput.py")
+        return
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     kind = sys.argv[1]

@@ -142,7 +142,8 @@ def _holder(pid: int) -> Holder | None:
 def _pins() -> Iterator[tuple[int, str]]:
     """Program ids and paths in the BPF file systems that are mounted here."""
     with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as mounts:
-        roots = {line.split()[1] for line in mounts if line.split()[2] == "bpf"}
+        # proc(5): spaces in a name are written as octal numbers.
+        roots = {line.split()[1].replace("\\040", " ") for line in mounts if line.split()[2] == "bpf"}
     seen = 0
     for root in sorted(roots):
         for folder, _, names in os.walk(root):
