@@ -63,8 +63,9 @@ def examine(host: Host) -> Iterator[Check]:
         return
     yield _rights()
     yield _bpf()
-    yield _bcc()
+    yield from _backends(host)
     yield from _programs()
+    yield from _leftovers(host)
 
 
 def _programs() -> Iterator[Check]:
@@ -127,29 +128,51 @@ def _rights() -> Check:
 
 
 def _bpf() -> Check:
-    from tracescope.attach.kernel import bpf
+    from tracescope.attach.kernel.transport import Transport, find_transport
 
     try:
-        os.close(bpf.map_create(bpf.RINGBUF, 0, 0, 4096, 0, "ts_doctor"))
+        transport = find_transport()
     except OSError as error:
-        return Check(
-            "bpf",
-            Health.BROKEN,
-            "a BPF ring buffer cannot be made",
-            error.strerror or str(error),
-            "run as root, on Linux 5.8 or later",
-        )
-    return Check("bpf", Health.OK, "BPF programs and ring buffers work")
+        why = error.strerror or str(error)
+        return Check("bpf", Health.BROKEN, "nothing can carry events from BPF programs", why, "run as root")
+    if transport is Transport.PERF:
+        why = "this kernel has no BPF ring buffer (Linux 5.8 has): every CPU has a buffer of its own"
+        return Check("bpf", Health.OK, f"BPF programs work; events come through the {transport} ({why})")
+    return Check("bpf", Health.OK, f"BPF programs work; events come through the {transport}")
 
 
-def _bcc() -> Check:
-    from tracescope.attach.bcc import find_bcc
+def _backends(host: Host) -> Iterator[Check]:
+    """Each backend, and which one a session of tracepoints would take."""
+    from tracescope.attach.backend_names import OWN_PROGRAMS
+    from tracescope.attach.choice import choose, needs_of
+    from tracescope.attach.start import all_backends
 
+    found = {backend.name: backend for backend in all_backends(host)}
+    for name, backend in found.items():
+        if backend.why:
+            # Tracepoints work on any of them: one that is missing is no harm by itself.
+            yield Check(name, Health.LIMITED, f"{name} cannot be used", backend.why, backend.fix)
+        else:
+            yield Check(name, Health.OK, f"{name}: {backend.found}")
     try:
-        spec = find_bcc()
-    except (OSError, TraceScopeError) as error:
-        return Check("bcc", Health.BROKEN, "BCC cannot be loaded", str(error), "apt-get install python3-bpfcc")
-    if spec is None:
-        why = "no bcc package with libbcc in the distribution's Python folders (PyPI has another bcc)"
-        return Check("bcc", Health.BROKEN, "BCC is not installed", why, "apt-get install python3-bpfcc")
-    return Check("bcc", Health.OK, f"BCC found at {spec.origin}; kernel headers are not needed")
+        choice = choose(found.__getitem__, needs_of(()))
+    except TraceScopeError as error:
+        yield Check("backend", Health.BROKEN, error.what, error.why, error.fix)
+        return
+    if choice.backend in OWN_PROGRAMS:
+        yield Check("backend", Health.OK, choice.words)
+    else:
+        why = "everything but single events of tracepoints takes programs of our own"
+        yield Check("backend", Health.LIMITED, choice.words, why, found[OWN_PROGRAMS[0]].fix)
+
+
+def _leftovers(host: Host) -> Iterator[Check]:
+    from tracescope.attach.tracefs.instance import leftovers
+
+    left = leftovers(host)
+    if left:
+        paths = ", ".join(leftover.path for leftover in left)
+        why = "a session on tracefs was killed"
+        yield Check(
+            "instances", Health.LIMITED, f"left behind: {paths}", why, "the next session on tracefs removes them"
+        )

@@ -18,6 +18,7 @@ from tracescope.attach.ask.summary import KeyKind, Pow2
 from tracescope.attach.expression.parse import parse
 from tracescope.attach.hang import hang
 from tracescope.attach.kernel import bpf, links, programs
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
 from tracescope.attach.targets.target import Target
 from tracescope.errors import AttachError
@@ -170,7 +171,7 @@ def all_of_vfs_attach_and_are_counted():
     """kprobe.multi where the kernel has it, else one by one."""
     events, _ = trace(["kprobe:vfs_*"])
     seen = Counter(event.probe for event in events)
-    assert seen["kprobe:vfs_write"] == len(WRITES + REFUSED)
+    assert seen["kprobe:vfs_write"] == len(WRITES + REFUSED), seen
     assert seen["kprobe:vfs_read"] == len(READS)
     assert seen["kprobe:vfs_unlink"] == 1
     sizes = [event.args["count"] for event in events if event.probe == "kprobe:vfs_write"]
@@ -268,6 +269,44 @@ def fentry_rows_with_verdict_yes_attach():
     return {"tried": len(names)}
 
 
+@check
+def our_programs_load_on_functions_of_every_prototype():
+    """Pointers to pointers, to functions, to integers: the verifier of this kernel has no type for some of them."""
+    from tracescope.attach.backend import BccBackend
+    from tracescope.attach.hang import program_types
+    from tracescope.attach.open import open_plan
+    from tracescope.attach.program import program_text
+    from tracescope.attach.targets.btf import function_target
+
+    names = _sample("fentry", Answer.YES, 3000)
+    chosen: dict[str, str] = {}
+    for name in names:
+        for field in function_target(ProbeKind.FEXIT, name, "", GUEST.types).format.fields:
+            if field.size == 8:
+                chosen.setdefault(field.type, name)
+    some = sorted(set(chosen.values()))[:80]
+    targets = [
+        function_target(kind, name, "", GUEST.types) for name in some for kind in (ProbeKind.FENTRY, ProbeKind.FEXIT)
+    ]
+    plan = open_plan(HOST, targets, bare=True, types=GUEST.types)
+    with BccBackend().load(program_text(plan), program_types(plan)) as loaded:
+        why = {plan.probes[int(name[6:])].name: str(error)[:300] for name, error in loaded.refused.items()}
+        assert len(loaded.programs) + len(why) == len(targets)
+    assert not why, why
+    return {"types": len(chosen), "programs": len(targets)}
+
+
+@check
+def the_perf_buffer_carries_the_same_events():
+    seen = {}
+    for probe in ("kprobe:vfs_write", "fentry:vmlinux:vfs_write"):
+        ring, perf = (trace([probe], show=[NAME_OF_FILE], transport=one)[0] for one in Transport)
+        told = [[(event.args["count"], event.args[NAME_OF_FILE]) for event in events] for events in (ring, perf)]
+        assert told[0] == told[1] == [(size, NAME) for size in WRITES + REFUSED], told
+        seen[probe] = len(perf)
+    return seen
+
+
 # Processes
 
 
@@ -295,6 +334,17 @@ def the_process_monitor_tells_every_exec_failure_and_end():
     assert all(ends[event.pid].lifetime_ns > 0 and ends[event.pid].cpu_ns > 0 for event in execs)
     assert session.counts().lost == 0
     return {"events": len(events), "names": Counter(event.name for event in events)}
+
+
+@check
+def a_process_in_a_pid_namespace_has_a_number_of_its_own_there():
+    session = around(
+        ["/usr/bin/unshare", "--pid", "--fork", "/bin/busybox", "true"],
+        lambda filters: MonitorSession(plan_monitor(HOST, filters)),
+    )
+    execs = [event for event in map(session.decode, session.take()) if isinstance(event, ExecEvent)]
+    assert [(event.argv[0], event.ns_pid) for event in execs] == [("/usr/bin/unshare", None), ("/bin/busybox", 1)]
+    return {"pid": execs[1].pid, "ns_pid": execs[1].ns_pid}
 
 
 @check

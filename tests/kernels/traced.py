@@ -12,6 +12,7 @@ from tracescope.attach.ask.asked import NOTHING, Asked
 from tracescope.attach.ask.keys import Counted
 from tracescope.attach.counting.session import SummarySession, open_summary
 from tracescope.attach.decode.events import Event
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.launch import launch
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.open import kernel_types, open_plan
@@ -75,14 +76,14 @@ def around(command: Sequence[str], make: Callable[[Filters], SessionT]) -> Sessi
 
 def trace(
     names: Sequence[str], *, show: Sequence[str] = (), where: str = "", pair: bool = False, bare: bool = True,
-    command: Sequence[str] = (), transport: object = None,
+    command: Sequence[str] = (), transport: Transport = Transport.RING,
 ) -> tuple[list[Event], Counts]:  # fmt: skip
     """The events of the workload, and the counts; everything was attached and nothing lost."""
     asked = Asked(where, tuple(show)) if where or show else NOTHING
     targets = GUEST.finder.targets(names, pair=pair)
 
     def make(filters: Filters) -> Session:
-        plan = open_plan(HOST, targets, filters, asked=asked, bare=bare, types=GUEST.types)
+        plan = open_plan(HOST, targets, filters, asked=asked, bare=bare, types=GUEST.types, transport=transport)
         return Session(plan, buffer=1_000_000)
 
     session = around(command or GUEST.workload, make)

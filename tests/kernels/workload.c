@@ -4,10 +4,19 @@
 
 static char bytes[4096];
 
-__attribute__((noinline)) static void write_all(int fd)
+/* write() itself keeps no frame pointer: whoever calls it is not in the stack, the next one is. */
+__attribute__((noinline)) static long write_one(int fd, int size)
 {
+    return write(fd, bytes, size) + 1;
+}
+
+__attribute__((noinline)) static long write_all(int fd)
+{
+    long sum = 0;
+
     for (int i = 0; i < 40; i++)
-        write(fd, bytes, 13 * i + 1);
+        sum += write_one(fd, 13 * i + 1);
+    return sum;
 }
 
 int main(int argc, char **argv)
@@ -19,7 +28,8 @@ int main(int argc, char **argv)
     fd = open(argv[1], O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (fd < 0)
         return 1;
-    write_all(fd);
+    if (write_all(fd) < 0)
+        return 1;
     lseek(fd, 0, SEEK_SET);
     for (int i = 0; i < 25; i++)
         read(fd, bytes, 17 * i + 1);

@@ -146,6 +146,7 @@ class FakeSession:
         self.options = options or AttachOptions()
         self.plan = plan(wanted, filters=self.options.filters)
         self.state = SessionState.PREPARE
+        self.backend, self.chosen = "bcc", ""
         self.timings: dict[SessionState, float] = {}
         self.governor: Governor | None = None
         self.cost: dict[str, Cost] = {}

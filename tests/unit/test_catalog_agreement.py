@@ -97,6 +97,16 @@ PART = Rule(
     "bpftrace 0.17 skips `.part.` (probe_matcher.cpp: they can't be traced); ftrace lists them and kprobes take them",
     lambda host, name: ".part." in name and name in host.traceable,
 )
+COLD = Rule(
+    "bpftrace skips `.cold`, no entry of a function; the kernel takes a kprobe where ftrace lists the name without it",
+    lambda host, name: ".cold" in name and name.partition(".")[0] in host.traceable,
+)
+COPY = Rule(
+    "bpftrace asks ftrace for the whole name, the kernel for the name without its suffix as well",
+    lambda host, name: (
+        "." in name and ".cold" not in name and name not in host.traceable and name.partition(".")[0] in host.traceable
+    ),
+)
 FREED = Rule("bpftrace 0.11 lists all of BTF: init functions are freed", lambda host, name: name in host.init)
 NOTRACE = Rule(
     "bpftrace 0.11 lists all of BTF: not in ftrace's list",
@@ -121,8 +131,8 @@ LONG_AND_SHORT = prototype_rule(
 )
 
 KPROBES = {
-    "debian11-5.10": ([], [BLACKLISTED]),
-    "debian12-6.1": ([PART], [BLACKLISTED, INVALID, SHARED]),
+    "debian11-5.10": ([COLD, COPY], [BLACKLISTED]),
+    "debian12-6.1": ([PART, COLD, COPY], [BLACKLISTED, INVALID, SHARED]),
 }
 FENTRIES = {
     "debian11-5.10": ([], [FREED, NOTRACE, VARIADIC, LONG]),

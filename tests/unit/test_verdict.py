@@ -50,7 +50,8 @@ CASES = [
     ("kprobe", PLAIN | Fact.AMBIGUOUS, GOOD, NO, (Reason.AMBIGUOUS,)),
     ("kprobe", PLAIN | Fact.AMBIGUOUS, host(unique_names=False), YES, (Reason.AMBIGUOUS,)),
     ("fentry", PLAIN | Fact.AMBIGUOUS, GOOD, YES, ()),
-    ("kprobe", PLAIN | Fact.SUFFIXED | Fact.COLD, GOOD, NO, (Reason.COLD, Reason.SUFFIXED)),
+    ("kprobe", UNTRACED | Fact.SUFFIXED, GOOD, NO, (Reason.NOTRACE, Reason.SUFFIXED)),
+    ("fentry", UNTRACED | Fact.SUFFIXED | Fact.BASE_IN_FTRACE, GOOD, NO, (Reason.NOTRACE, Reason.SUFFIXED)),
     ("fentry", PLAIN | Fact.VARIADIC, GOOD, NO, (Reason.VARIADIC,)),
     ("kprobe", PLAIN | Fact.VARIADIC, GOOD, YES, ()),
     ("fexit", PLAIN | Fact.TOO_MANY_ARGUMENTS, GOOD, NO, (Reason.TOO_MANY_ARGUMENTS,)),
@@ -68,6 +69,8 @@ CASES = [
     ("kprobe", UNTRACED, LOCKED, NO, (Reason.NO_KPROBES, Reason.FTRACE_FORBIDDEN)),
     # Warnings
     ("kprobe", PLAIN | Fact.SUFFIXED, GOOD, YES, (Reason.SUFFIXED,)),
+    ("kprobe", UNTRACED | Fact.SUFFIXED | Fact.BASE_IN_FTRACE, GOOD, YES, (Reason.SUFFIXED,)),
+    ("kprobe", PLAIN | Fact.SUFFIXED | Fact.COLD, GOOD, YES, (Reason.COLD, Reason.SUFFIXED)),
     ("kprobe", PLAIN | Fact.DANGEROUS, GOOD, YES, (Reason.DANGEROUS,)),
     ("kprobe", PLAIN, host(blacklist=FORBIDDEN), YES, (Reason.BLACKLIST_UNREAD,)),
     ("kprobe", PLAIN, host(blacklist=SourceState.WAITING), YES, ()),

@@ -26,7 +26,8 @@ from tracescope.errors import AttachError, Refused
 
 __all__ = ("INSTALL", "Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
 
-_TIMEOUT = 60.0
+# A program for many probes takes minutes on a small board or an emulated machine.
+_TIMEOUT = 600.0
 # BCC's DEBUG_SOURCE.
 _LISTING = 8
 # Later versions of the kernel's helpers are declared with anonymous tagged members.

@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tracescope.attach.ask.asked import NOTHING, Asked
+from tracescope.attach.backend_names import AUTO, BACKENDS, OWN_PROGRAMS
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused
 
-__all__ = ("AUTO", "BACKENDS", "Backend", "Choice", "Needs", "choose", "needs_of")
+__all__ = ("Backend", "Choice", "Needs", "choose", "needs_of")
 
-BACKENDS = ("bcc", "libbpf", "bpftrace", "tracefs")
-AUTO = "auto"
-_OWN_PROGRAMS = frozenset({"bcc", "libbpf"})
 _RECORDS = frozenset({Shape.RECORD, Shape.SYSCALL, Shape.EXEC})
 _CANNOT = {
     "bpftrace": {
@@ -99,7 +97,7 @@ def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> C
     if asked != AUTO:
         backend = look(asked)
         if cannot := _cannot(asked, needs):
-            raise Refused(f"{asked} cannot do this", cannot, f"--backend {' or '.join(sorted(_OWN_PROGRAMS))}")
+            raise Refused(f"{asked} cannot do this", cannot, f"--backend {' or '.join(OWN_PROGRAMS)}")
         if backend.why:
             raise Refused(f"{asked} cannot be used here", backend.why, backend.fix)
         return Choice(asked, (backend.words,))
@@ -118,7 +116,7 @@ def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> C
 
 def _cannot(name: str, needs: Needs) -> str:
     """Why a backend cannot do this; empty when it can."""
-    if name in _OWN_PROGRAMS:
+    if name in OWN_PROGRAMS:
         return ""
     if needs.other:
         return f"it is used for tracepoints only, and {needs.other} is none"

@@ -27,6 +27,11 @@ class RecordSession(Protocol[EventT_co]):
         ...
 
     @property
+    def chosen(self) -> str:
+        """Why it is this one; empty where nobody chose."""
+        ...
+
+    @property
     def state(self) -> SessionState:
         """Where it is in its life."""
         ...

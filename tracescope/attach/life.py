@@ -73,6 +73,10 @@ class SessionLife(ABC):
 
     def __init__(self) -> None:
         self.state = SessionState.PREPARE
+        self.backend = ""
+        """The name of the backend."""
+        self.chosen = ""
+        """Why it is this one, if it was chosen."""
         self.timings: dict[SessionState, float] = {}
         """Seconds spent in each state that is over."""
         self.error: TraceScopeError | None = None
@@ -153,7 +157,6 @@ class ProgramSession(SessionLife):
         self._filtered = filtered
         self._backend = backend or BccBackend()
         self.backend = "bcc" if isinstance(self._backend, BccBackend) else "libbpf"
-        """The name of the backend."""
         self._loaded: Loaded | None = None
         self._lock = threading.Lock()
         self._cpus = 1

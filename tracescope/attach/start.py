@@ -4,53 +4,59 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from tracescope.attach import backend as own
 from tracescope.attach.ask.asked import NOTHING, Asked
+from tracescope.attach.backend_names import AUTO, BACKENDS, OWN_PROGRAMS
 from tracescope.attach.bcc import find_bcc
 from tracescope.attach.borrowed.open import open_borrowed
-from tracescope.attach.choice import AUTO, BACKENDS, Backend, Choice, choose, needs_of
+from tracescope.attach.borrowed.session import BorrowedSession
+from tracescope.attach.choice import Backend, Needs, choose, needs_of
 from tracescope.attach.event_session import EventSession
 from tracescope.attach.libbpf import backend as libbpf
 from tracescope.attach.open import check_host, check_kernel, open_session
 from tracescope.attach.plan import NO_FILTERS, Filters
+from tracescope.attach.session import Session
 from tracescope.attach.targets.target import Target
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 
-__all__ = ("Started", "all_backends", "backend_of", "check_any", "look", "start_session")
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A session that is ready to start, and why it is on this backend."""
-
-    session: EventSession
-    choice: Choice
+__all__ = ("all_backends", "check_any", "look", "own_backend", "start_session")
 
 
 def start_session(
     host: Host, targets: Sequence[Target], filters: Filters = NO_FILTERS, *, asked: Asked = NOTHING,
     bare: bool = False, backend: str = AUTO, governed: bool = False, buffer: int = 100_000,
-) -> Started:  # fmt: skip
+) -> EventSession:  # fmt: skip
     """A session on the backend of that name, or on the first that can; raises Refused."""
     if not host.live:
         check_host(host)
     choice = choose(lambda name: look(host, name), needs_of(targets, filters, asked), backend)
-    if choice.backend in ("bcc", "libbpf"):
-        session: EventSession = open_session(
+    if choice.backend in OWN_PROGRAMS:
+        session: Session | BorrowedSession = open_session(
             host, targets, filters, asked=asked, bare=bare, governed=governed, buffer=buffer,
-            backend=backend_of(choice),
+            backend=_own(choice.backend),
         )  # fmt: skip
     else:
         session = open_borrowed(choice.backend, host, targets, filters, asked=asked, bare=bare, buffer=buffer)
-    return Started(session, choice)
+    session.chosen = choice.words
+    return session
 
 
-def backend_of(choice: Choice) -> own.Backend:
-    """What compiles and loads our own programs."""
-    if choice.backend == "libbpf":
+def own_backend(host: Host, feature: str, backend: str = AUTO) -> own.Backend | None:
+    """What loads our own programs, for a session that needs one: `counting`, `monitor`. None: nothing was asked for.
+
+    Raises Refused.
+    """
+    if backend == AUTO:
+        # The first that is there; without one the session itself says what is missing.
+        found = next((one for one in OWN_PROGRAMS if not look(host, one).why), None)
+        return None if found is None else _own(found)
+    return _own(choose(lambda name: look(host, name), Needs(frozenset({feature})), backend).backend)
+
+
+def _own(name: str) -> own.Backend:
+    if name == "libbpf":
         return libbpf.LibbpfBackend()
     return own.BccBackend()
 

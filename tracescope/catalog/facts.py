@@ -45,6 +45,8 @@ class Fact(IntFlag):
     """More parameters than x86 passes in registers (6)."""
     TOO_MANY_ARGUMENTS = 1 << 21
     """More than 12: MAX_BPF_FUNC_ARGS of include/linux/bpf.h."""
+    BASE_IN_FTRACE = 1 << 22
+    """A copy or part of a function (`NAME.cold`) that ftrace lists as NAME."""
 
 
 @dataclass(frozen=True, slots=True)

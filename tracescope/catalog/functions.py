@@ -50,6 +50,7 @@ _SHARED = int(Fact.BLACKLISTED | Fact.IN_BPFTRACE | Fact.AMBIGUOUS)
 _REGISTERS = 6
 _MAX_ARGUMENTS = 12
 
+_LISTED = int(Fact.IN_FTRACE)
 _IS_FUNCTION = int(Fact.IN_FTRACE | Fact.BTF)
 _NO_PROBES = int(Fact.PADDING | Fact.BOUNDARY)
 
@@ -70,6 +71,8 @@ class SymbolFacts:
         self.facts = list(map(letters.__getitem__, symbols.types))
         self.modular = [row for row, code in enumerate(symbols.module_codes) if code]
         self.later_twins = self._later_twins()
+        self.suffixed: list[int] = []
+        """Rows of copies and parts of functions."""
         self.markers = self._markers()
         """Rows that look like a linker's mark; ftrace and BTF know better."""
         self.texts = self._texts()
@@ -109,6 +112,7 @@ class SymbolFacts:
         for row in compress(rows, map(contains, names, repeat("."))):
             if suffix := suffix_of(names[row]):
                 facts[row] |= int(Fact.SUFFIXED | Fact.COLD if ".cold" in suffix else Fact.SUFFIXED)
+                self.suffixed.append(row)
         for row in compress(rows, map(str.startswith, names, repeat((_DANGEROUS_PREFIX, *_DANGEROUS)))):
             if names[row] in _DANGEROUS or names[row].startswith(_DANGEROUS_PREFIX):
                 facts[row] |= int(Fact.DANGEROUS)
@@ -174,6 +178,12 @@ class _Known:
         core = self.core.get(name, 0)
         return self.modules.get((name, module), 0) | core & _SHARED if module else core
 
+    def of_base(self, name: str, module: str) -> int:
+        """BASE_IN_FTRACE for `NAME.suffix` where ftrace lists NAME (trace_kprobe.c within_notrace_func), or 0."""
+        base = name.partition(".")[0]
+        facts = self.core.get(base, 0) | self.modules.get((base, module), 0)
+        return int(Fact.BASE_IN_FTRACE) if facts & _LISTED else 0
+
 
 @dataclass(slots=True)
 class Joined:
@@ -196,6 +206,8 @@ def join_functions(gathered: Gathered) -> Joined:
     facts = list(map(or_, own.facts, map(known.core.get, symbols.names, repeat(0))))
     for row in own.modular:
         facts[row] = own.facts[row] | known.of(symbols.names[row], symbols.modules[symbols.module_codes[row]])
+    for row in own.suffixed:
+        facts[row] |= known.of_base(symbols.names[row], symbols.modules[symbols.module_codes[row]])
     for row in own.markers:
         if not facts[row] & _IS_FUNCTION:
             facts[row] |= int(Fact.BOUNDARY)

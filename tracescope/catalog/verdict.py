@@ -11,7 +11,7 @@ from functools import lru_cache
 from tracescope.catalog.facts import Fact, HostFacts
 from tracescope.model import Answer, ProbeKind, Reason, SourceState, Verdict
 
-__all__ = ("EXPLAIN", "explain", "verdict")
+__all__ = ("EXPLAIN", "explain", "taken_by_patterns", "verdict")
 
 EXPLAIN: dict[Reason, tuple[str, str]] = {
     Reason.NOT_TEXT: (
@@ -105,7 +105,7 @@ _FUNCTION_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT, ProbeKind.KPROBE
 _FENTRY_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT))
 
 # Reasons that warn and do not decide.
-_WARNINGS = frozenset((Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
+_WARNINGS = frozenset((Reason.SUFFIXED, Reason.COLD, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
 _UNKNOWNS = frozenset((Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS))
 
 # What a symbol is, in the order in which the kernel would refuse it.
@@ -128,6 +128,11 @@ _BY_PROTOTYPE: tuple[tuple[Fact, Reason], ...] = (
 def explain(reason: Reason) -> tuple[str, str]:
     """A reason's sentence and fix."""
     return EXPLAIN[reason]
+
+
+def taken_by_patterns(found: Verdict) -> bool:
+    """True for what a pattern means: it may be attached, and is no function's unlikely half, of which nobody thinks."""
+    return found.answer is not Answer.NO and Reason.COLD not in found.reasons
 
 
 @lru_cache(maxsize=4096)
@@ -169,7 +174,9 @@ def _kprobe_reasons(facts: Fact, host: HostFacts) -> list[Reason]:
     reasons = [Reason.NO_KPROBES] if host.kprobes is False else []
     if facts & Fact.BLACKLISTED:
         reasons.append(Reason.BLACKLISTED)
-    reasons += _ftrace_reasons(facts, host)
+    # The kernel looks up the name without its suffix before it refuses a function that ftrace does not know.
+    if not facts & Fact.BASE_IN_FTRACE:
+        reasons += _ftrace_reasons(facts, host)
     if facts & Fact.COLD:
         reasons.append(Reason.COLD)
     if facts & Fact.AMBIGUOUS:

@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tracescope.attach.choice import AUTO, BACKENDS
+from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
@@ -93,17 +93,16 @@ def run(args: argparse.Namespace) -> int:
     asked, counted = Asked(args.where, tuple(args.show)), counted_of(args)
     with traced_command(host, args) as (filters, child):
         if counted is not None:
-            return _count(host, targets, counted, filters, asked, child, args)
+            return _count(host, targets, counted, filters, asked, child, args, backend)
         if args.print_program and backend in (AUTO, "bcc", "libbpf"):
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        started = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend)
-        session = started.session
+        session = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend)
         if args.print_program:
             sys.stdout.write(session.program_text)
             return 0
-        if started.choice.backend != BACKENDS[0] and backend == AUTO:
-            note(started.choice.words)
+        if session.backend != BACKENDS[0] and backend == AUTO:
+            note(session.chosen)
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, session, args))
@@ -111,18 +110,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _count(
     host: Host, targets: Sequence[Target], counted: Counted, filters: Filters, asked: Asked, child: Launched | None,
-    args: argparse.Namespace,
+    args: argparse.Namespace, backend: str,
 ) -> int:  # fmt: skip
     """Count in the kernel instead."""
     from tracescope.attach.counting.session import open_summary, open_summary_plan
     from tracescope.attach.program import summary_text
+    from tracescope.attach.start import own_backend
 
     if args.save or args.show:
         raise UsageError("--save and --show are about single events", "here the kernel counts", "leave them out")
     if args.print_program:
         sys.stdout.write(summary_text(open_summary_plan(host, targets, counted, filters, asked=asked)))
         return 0
-    session = open_summary(host, targets, counted, filters, asked=asked)
+    session = open_summary(host, targets, counted, filters, asked=asked, backend=own_backend(host, "counting", backend))
     for text in (*host.notes, *session.plan.plan.notes):
         note(text)
     return count(session, child, args)

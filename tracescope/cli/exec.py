@@ -15,7 +15,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracescope.cli.output import note, print_json, print_text
-from tracescope.cli.session import Sink, add_filters, add_limits, trace, traced_command
+from tracescope.cli.session import (
+    Sink,
+    add_backend,
+    add_filters,
+    add_limits,
+    preferred_backend,
+    trace,
+    traced_command,
+)
 from tracescope.host import open_host
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="attach only the system calls' own tracepoints: no forks, no exits"
     )
     add_limits(parser)
+    add_backend(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one event a line, as an object")
     form.add_argument("--format", choices=("text", "tree"), default="text", help="tree: at the end, who started whom")
@@ -45,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Attach, print, sum up."""
     from tracescope.attach.monitor.monitor import open_monitor, plan_monitor
     from tracescope.attach.monitor.program import monitor_text
+    from tracescope.attach.start import own_backend
 
     host = open_host(args.host)
     modes = {"strict": args.strict, "failed_only": args.failed}
@@ -52,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         if args.print_program:
             sys.stdout.write(monitor_text(plan_monitor(host, filters, **modes)))
             return 0
-        session = open_monitor(host, filters, **modes)
+        session = open_monitor(host, filters, **modes, backend=own_backend(host, "monitor", preferred_backend(args)))
         for text in (*host.notes, *session.plan.notes):
             note(text)
         return trace(session, child, args, _Printer(host, args))

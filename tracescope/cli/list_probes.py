@@ -98,11 +98,11 @@ def _print_json(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace)
 
 def _print_text(catalog: Catalog, rows: Iterable[Row], args: argparse.Namespace) -> tuple[int, int]:
     from tracescope.catalog.listed import listed_arguments
-    from tracescope.model import Answer
+    from tracescope.catalog.verdict import taken_by_patterns
 
     printed = hidden = 0
     for row in rows:
-        if not args.all and catalog.verdict(row.kind, row.entry).answer is Answer.NO:
+        if not args.all and not taken_by_patterns(catalog.verdict(row.kind, row.entry)):
             hidden += 1
             continue
         printed += 1

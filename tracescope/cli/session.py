@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from tracescope.attach.choice import AUTO, BACKENDS
+from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
 from tracescope.errors import UsageError

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -34,8 +35,8 @@ from tracescope.ui.widgets.status import StatusLine, session_words
 if TYPE_CHECKING:
     from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.cost import RunStats
+    from tracescope.attach.event_session import EventSession
     from tracescope.attach.monitor.monitor import MonitorSession
-    from tracescope.attach.session import Session
     from tracescope.attach.targets.target import Target
     from tracescope.catalog.store import Catalog
     from tracescope.recording import Recording
@@ -84,7 +85,7 @@ class TraceScope(Attaching, inherit_bindings=False):
         self._problem = problem
         self._reports: dict[str, SourceReport] = {}
         attach_key = self.config.keys.get("browser.attach", "a")
-        self._browser = BrowserScreen(host, asked_once(check or _check_kernel), attach_key=attach_key)
+        self._browser = BrowserScreen(host, asked_once(check or partial(_check_any, host)), attach_key=attach_key)
         self._processes: MonitorScreen | None = None
         self._monitor_state = self.monitor.state
 
@@ -213,18 +214,20 @@ def _read_all(host: Host, report: Report, ready: Ready, cancelled: Callable[[], 
     return read_all(host, report, ready, cancelled)
 
 
-def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions) -> Session:
+def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions, *, backend: str) -> EventSession:
     from tracescope.attach.ask.asked import Asked
-    from tracescope.attach.open import open_session
+    from tracescope.attach.start import start_session
 
     filters = replace(options.filters, but_not=(os.getpid(),))
-    return open_session(host, targets, filters, asked=Asked(options.where, options.show), governed=True)
+    asked = Asked(options.where, options.show)
+    return start_session(host, targets, filters, asked=asked, governed=True, backend=backend)
 
 
 def _open_monitor(host: Host) -> MonitorSession:
     from tracescope.attach.monitor.monitor import open_monitor
+    from tracescope.attach.start import own_backend
 
-    return open_monitor(host)
+    return open_monitor(host, backend=own_backend(host, "monitor"))
 
 
 def _open_stats() -> RunStats:
@@ -233,16 +236,22 @@ def _open_stats() -> RunStats:
     return RunStats()
 
 
-def _check_kernel() -> None:
-    from tracescope.attach.open import check_kernel
+def _check_any(host: Host) -> None:
+    from tracescope.attach.start import check_any
 
-    check_kernel()
+    check_any(host)
 
 
 def run(host: Host) -> int:
     """Run the TUI until the user quits; the exit status. Sessions are detached however it ends."""
     config, problem = _settings()
-    app = TraceScope(host, read=_read_all, open_session=_open_session, config=config, problem=problem)
+    app = TraceScope(
+        host,
+        read=_read_all,
+        open_session=partial(_open_session, backend=config.backend),
+        config=config,
+        problem=problem,
+    )
     try:
         app.run()
     finally:

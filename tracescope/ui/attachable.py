@@ -64,11 +64,13 @@ def attachable_as(catalog: Catalog, row: Row) -> str:
 
 def attachable_rows(view: View) -> Iterator[str]:
     """The full names of a view's probes that nothing forbids; its symbols are other names of the same functions."""
+    from tracescope.catalog.verdict import taken_by_patterns
+
     catalog = view.catalog
     for kind, entries in view.segments:
         if kind != _SYMBOL:
             for entry in entries:
-                if catalog.verdict(kind, entry).answer is not Answer.NO:
+                if taken_by_patterns(catalog.verdict(kind, entry)):
                     yield catalog.probe(kind, entry)
 
 

@@ -25,14 +25,14 @@ from tracescope.ui.screens.refusal import RefusalScreen
 if TYPE_CHECKING:
     from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.cost import RunStats
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
     from tracescope.attach.targets.target import Target
     from tracescope.catalog.store import Catalog
     from tracescope.ui.screens.live import LiveScreen
 
 __all__ = ("Attaching", "Open")
 
-Open = Callable[[Host, "Sequence[Target]", "AttachOptions"], "Session"]
+Open = Callable[[Host, "Sequence[Target]", "AttachOptions"], "EventSession"]
 
 
 class Attaching(App[int], inherit_bindings=False):
@@ -49,7 +49,7 @@ class Attaching(App[int], inherit_bindings=False):
         self._waiting: messages.AttachWanted | None = None
         """What is to be attached when the first catalog is there."""
         self._opening: set[str] = set()
-        self._states: dict[Session, str] = {}
+        self._states: dict[EventSession, str] = {}
 
     def _catalog_came(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -165,7 +165,7 @@ class Attaching(App[int], inherit_bindings=False):
         if self._live in self.screen_stack and self._live is not None:
             self._live.update_events()
 
-    def _session_changed(self, session: Session) -> None:
+    def _session_changed(self, session: EventSession) -> None:
         """A session went on to its next state."""
         if session.state == "run":
             failed = [(probe.name, error) for probe, error in session.failed]

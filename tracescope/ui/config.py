@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tracescope.attach.choice import AUTO, BACKENDS
+from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.errors import UsageError
 
 __all__ = ("Config", "config_path", "parse_config", "read_config")

@@ -10,7 +10,7 @@ from tracescope.errors import TraceScopeError
 
 if TYPE_CHECKING:
     from tracescope.attach.cost import Cost, RunStats
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("Costs", "Price")
 
@@ -36,8 +36,8 @@ class Costs:
         self._open = open_stats
         self._stats: RunStats | None = None
         self._read_at = 0.0
-        self._before: dict[Session, Sequence[Cost]] = {}
-        self._prices: dict[Session, list[Price]] = {}
+        self._before: dict[EventSession, Sequence[Cost]] = {}
+        self._prices: dict[EventSession, list[Price]] = {}
 
     def watch(self, *, on: bool) -> None:
         """Begin or end to have the kernel count."""
@@ -51,13 +51,13 @@ class Costs:
             self._stats = None
             self._before.clear()
 
-    def update(self, sessions: Sequence[Session], now: float | None = None) -> None:
+    def update(self, sessions: Sequence[EventSession], now: float | None = None) -> None:
         """Read the counters when a second is over; `now` in seconds."""
         now = time.monotonic() if now is None else now
         seconds = now - self._read_at
         if self._stats is None or seconds < _EVERY:
             return
-        found: dict[Session, Sequence[Cost]] = {one: cost for one in sessions if (cost := one.costs())}
+        found: dict[EventSession, Sequence[Cost]] = {one: cost for one in sessions if (cost := one.costs())}
         for session, costs in found.items():
             before = self._before.get(session)
             if before is not None:
@@ -67,7 +67,7 @@ class Costs:
         self._read_at, self._before = now, found
         self._prices = {session: prices for session, prices in self._prices.items() if session in found}
 
-    def of(self, session: Session, index: int) -> Price:
+    def of(self, session: EventSession, index: int) -> Price:
         """The price of a session's probe."""
         prices = self._prices.get(session, ())
         return prices[index] if index < len(prices) else _UNKNOWN

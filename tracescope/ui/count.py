@@ -25,6 +25,7 @@ def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOption
     from tracescope.attach.ask.summary import KeyKind, Pow2
     from tracescope.attach.counting.session import open_summary
     from tracescope.attach.expression.parse import parse
+    from tracescope.attach.start import own_backend
 
     kernel, user = KeyKind.KERNEL_STACK, KeyKind.USER_STACK
     kinds = {"": (), "kernel": (kernel,), "user": (user,), "both": (kernel, user)}
@@ -33,5 +34,6 @@ def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOption
     keys = parse_keys(options.count_by, kinds[options.stack])
     counted = Counted(keys, parse(options.hist), Pow2()) if options.hist else Counted(keys)
     return open_summary(
-        host, targets, counted, replace(options.filters, but_not=(os.getpid(),)), asked=Asked(options.where)
-    )
+        host, targets, counted, replace(options.filters, but_not=(os.getpid(),)), asked=Asked(options.where),
+        backend=own_backend(host, "counting"),
+    )  # fmt: skip

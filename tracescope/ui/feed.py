@@ -6,13 +6,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
-    from tracescope.attach.session import Counts, ProbeCount, Session
+    from tracescope.attach.event_session import EventSession
+    from tracescope.attach.life import Counts, ProbeCount
     from tracescope.errors import TraceScopeError
 
 __all__ = ("Feed", "ProbeState", "Totals", "probes_of")
@@ -46,20 +48,22 @@ class Feed:
     """Records by number: the first ever is 0; `first` is the oldest one still kept, `end` the next to come."""
 
     def __init__(self, size: int) -> None:
-        self.sessions: list[Session] = []
+        self.sessions: list[EventSession] = []
         self.end = 0
         self.rates: deque[int] = deque([0] * 60, maxlen=60)
         """Events a second, one number a second, the newest last."""
         self.counted_until = 0.0
         """The counters are not read again before this time (monotonic)."""
-        self._ring: deque[tuple[Session, bytes]] = deque(maxlen=size)
+        # Two rings side by side, and no pair for each record: the garbage collector would look at every one.
+        self._ring: deque[bytes] = deque(maxlen=size)
+        self._from: deque[EventSession] = deque(maxlen=size)
         self._unpack: Callable[[bytes], tuple[int, ...]]
-        self._last: dict[Session, int] = {}
+        self._last: dict[EventSession, int] = {}
         """The number of each session's newest record."""
-        self._refused: dict[Session, list[tuple[str, TraceScopeError]]] = {}
-        self._counts: dict[Session, Counts] = {}
-        self._rated: dict[Session, tuple[int, ...]] = {}
-        self._probe_rates: dict[Session, tuple[int, ...]] = {}
+        self._refused: dict[EventSession, list[tuple[str, TraceScopeError]]] = {}
+        self._counts: dict[EventSession, Counts] = {}
+        self._rated: dict[EventSession, tuple[int, ...]] = {}
+        self._probe_rates: dict[EventSession, tuple[int, ...]] = {}
         self._past = Totals(0, 0, 0, {})
         self._rated_at = time.monotonic()
         self._rated_events = 0
@@ -90,11 +94,11 @@ class Feed:
         """The smallest share of the events that a session lets through; 1: nothing is left out."""
         return min((one.governor.share for one in self.sessions if one.governor is not None), default=1.0)
 
-    def session_of(self, probe: str) -> Session | None:
+    def session_of(self, probe: str) -> EventSession | None:
         """The session that holds this probe."""
         return next((session for session in self.sessions if probe in probes_of(session)), None)
 
-    def add(self, session: Session, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
+    def add(self, session: EventSession, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
         """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
         # The first paint does not wait for it.
         from tracescope.attach.record.layout import HEADER
@@ -104,11 +108,11 @@ class Feed:
         self._refused[session] = list(refused)
         self._counts[session] = session.counts()
 
-    def remove(self, session: Session) -> None:
+    def remove(self, session: EventSession) -> None:
         """A session ended: take its last records and keep its counts."""
         if session not in self.sessions:
             return
-        self._keep(session, [(session, record) for record in session.take()])
+        self._keep(session, session.take())
         counts = session.counts()
         events, lost, skipped, _ = self._past
         self._past = Totals(
@@ -126,12 +130,13 @@ class Feed:
 
     def pull(self) -> int:
         """Take what the sessions have; the number of new records. Counts and rates are brought up to date."""
-        batches = {session: [(session, record) for record in session.take(_PULL)] for session in self.sessions}
+        batches = {session: session.take(_PULL) for session in self.sessions}
         if sum(map(bool, batches.values())) > 1:
-            records = [pair for batch in batches.values() for pair in batch]
-            records.sort(key=self._time_of)
-            self._ring.extend(records)
-            self.end += len(records)
+            pairs = [(record, session) for session, batch in batches.items() for record in batch]
+            pairs.sort(key=self._time_of)
+            self._ring.extend(record for record, _ in pairs)
+            self._from.extend(session for _, session in pairs)
+            self.end += len(pairs)
             self._last |= dict.fromkeys((session for session, batch in batches.items() if batch), self.end - 1)
         else:
             for session, batch in batches.items():
@@ -141,14 +146,15 @@ class Feed:
         self._count(time.monotonic())
         return sum(map(len, batches.values()))
 
-    def _keep(self, session: Session, records: Sequence[tuple[Session, bytes]]) -> None:
+    def _keep(self, session: EventSession, records: Sequence[bytes]) -> None:
         self._ring.extend(records)
+        self._from.extend(repeat(session, len(records)))
         self.end += len(records)
         if records:
             self._last[session] = self.end - 1
 
-    def _time_of(self, pair: tuple[Session, bytes]) -> int:
-        return self._unpack(pair[1])[0]
+    def _time_of(self, pair: tuple[bytes, EventSession]) -> int:
+        return self._unpack(pair[0])[0]
 
     def _count(self, now: float) -> None:
         if now < self.counted_until:
@@ -183,7 +189,7 @@ class Feed:
             per_probe.update(zip(probes_of(session), each, strict=True))
         return Totals(events, lost, skipped, per_probe)
 
-    def states(self, session: Session) -> list[ProbeState]:
+    def states(self, session: EventSession) -> list[ProbeState]:
         """The session's probes, then those that were refused before it was made."""
         from tracescope.attach.session import ProbeCount
 
@@ -199,30 +205,30 @@ class Feed:
     def clear(self) -> None:
         """Forget the records; counts stay."""
         self._ring.clear()
+        self._from.clear()
         self._last.clear()
 
-    def session(self, number: int) -> Session:
+    def session(self, number: int) -> EventSession:
         """The session that a record came from."""
-        return self._ring[number - self.first][0]
+        return self._from[number - self.first]
 
     def record(self, number: int) -> bytes:
         """The bytes that the kernel handed over."""
-        return self._ring[number - self.first][1]
+        return self._ring[number - self.first]
 
-    def records(self, numbers: Iterable[int]) -> list[tuple[Session, bytes]]:
+    def records(self, numbers: Iterable[int]) -> list[tuple[EventSession, bytes]]:
         """Many records, each with its session; those that the ring dropped are left out."""
-        first, ring = self.first, list(self._ring)
-        return [ring[number - first] for number in numbers if number >= first]
+        first, ring, sessions = self.first, list(self._ring), list(self._from)
+        return [(sessions[number - first], ring[number - first]) for number in numbers if number >= first]
 
     def header(self, number: int) -> tuple[int, ...]:
         """What every record begins with, as the tuple of `attach.layout.HEADER`."""
-        return self._unpack(self._ring[number - self.first][1])
+        return self._unpack(self._ring[number - self.first])
 
     def _event(self, number: int) -> Event:
-        session, record = self._ring[number - self.first]
-        return session.decode(record)
+        return self.session(number).decode(self.record(number))
 
 
-def probes_of(session: Session) -> tuple[str, ...]:
+def probes_of(session: EventSession) -> tuple[str, ...]:
     """The full names of a session's probes."""
     return tuple(probe.name for probe in session.plan.probes)

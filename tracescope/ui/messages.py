@@ -13,7 +13,7 @@ from tracescope.model import SourceReport, SourceState
 if TYPE_CHECKING:
     from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.counting.session import SummarySession
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
     from tracescope.catalog.topics import Choice
@@ -150,7 +150,7 @@ class SessionOpened(Message):
     """A session for these probes is starting; its `state` tells how far it is."""
 
     probes: Sequence[str]
-    session: Session
+    session: EventSession
     refused: Sequence[tuple[str, TraceScopeError]] = ()
     """Probes that were wanted with it and cannot be attached."""
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from tracescope.host import Host
 
 if TYPE_CHECKING:
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("save_events",)
 
 
-def save_events(host: Host, records: Sequence[tuple[Session, bytes]], path: Path, lost: int) -> None:
+def save_events(host: Host, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int) -> None:
     """Write records, oldest first, into a new file, with the number of events lost; TraceScopeError. For a thread."""
     from tracescope.attach.decode.events import event_json
     from tracescope.recording import Recorder, host_facts

@@ -12,14 +12,14 @@ from tracescope.printable import printable
 from tracescope.ui.look import amount
 
 if TYPE_CHECKING:
+    from tracescope.attach.event_session import EventSession
     from tracescope.attach.plan import Filters
-    from tracescope.attach.session import Session
     from tracescope.ui.feed import ProbeState
 
 __all__ = ("sampled_words", "session_text", "state_words")
 
 
-def state_words(session: Session) -> str:
+def state_words(session: EventSession) -> str:
     """`run  3 probes  prepare 0 ms  load 212 ms  attach 31 ms`, and how much of the events is let through."""
     parts = [str(session.state), amount(len(session.plan.probes), "probe")]
     parts += [f"{state} {_time(seconds)}" for state, seconds in session.timings.items()]
@@ -32,9 +32,10 @@ def sampled_words(share: float) -> str:
     return "" if share >= 1.0 else f"sampled: 1 in {round(1 / share):,}"
 
 
-def session_text(session: Session, states: list[ProbeState]) -> Content:
+def session_text(session: EventSession, states: list[ProbeState]) -> Content:
     """The whole session, one thing a line."""
-    lines = [_fact("state", str(session.state))]
+    lines = [_fact("state", str(session.state)), _fact("backend", session.backend)]
+    lines += [_fact("", printable(part)) for part in session.chosen.split("; ") if session.chosen]
     lines += [_fact(state, f"{_time(seconds):>8}") for state, seconds in session.timings.items()]
     for words in (sampled_words(session.governor.share if session.governor is not None else 1.0), *session.plan.notes):
         if words:

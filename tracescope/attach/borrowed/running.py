@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -10,6 +11,9 @@ from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 
 __all__ = ("running_tasks",)
+
+_KTHREADD = 2
+_WORKER = re.compile(rb"kworker/u?\d+:\d+[A-Z]?(?=[-+])")
 
 
 def running_tasks(host: Host) -> Iterator[tuple[int, Task]]:
@@ -22,4 +26,6 @@ def running_tasks(host: Host) -> Iterator[tuple[int, Task]]:
             for tid in host.names(f"/proc/{pid}/task"):
                 with suppress(TraceScopeError):
                     comm = host.read(f"/proc/{pid}/task/{tid}/comm").removesuffix(b"\n")
-                    yield int(tid), Task(int(pid), ppid, comm)
+                    # /proc adds to a kernel worker's name what it works on: `kworker/u8:2-events`.
+                    worker = _WORKER.match(comm) if ppid == _KTHREADD else None
+                    yield int(tid), Task(int(pid), ppid, worker[0] if worker else comm)

@@ -25,6 +25,8 @@ class Task:
     pid: int
     ppid: int | None
     comm: bytes
+    followed: bool = False
+    """One of a tree of processes that is traced."""
 
 
 class Tasks:
@@ -62,12 +64,13 @@ class Tasks:
         """`parent` has started a thread or a process."""
         maker = self._tasks.get(parent)
         parents = maker.ppid if maker else None
+        followed = maker is not None and maker.followed
         if flags & _CLONE_THREAD:
-            self._put(tid, Task(maker.pid if maker else tid, parents, comm))
+            self._put(tid, Task(maker.pid if maker else tid, parents, comm, followed))
         elif flags & _CLONE_PARENT:
-            self._put(tid, Task(tid, parents, comm))
+            self._put(tid, Task(tid, parents, comm, followed))
         else:
-            self._put(tid, Task(tid, maker.pid if maker else None, comm))
+            self._put(tid, Task(tid, maker.pid if maker else None, comm, followed))
 
     def renamed(self, tid: int, comm: bytes) -> None:
         """A task has another name."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from operator import itemgetter
@@ -24,6 +25,7 @@ from tracescope.attach.life import SessionState
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.record.layout import HEADER
 from tracescope.attach.tracefs.instance import TracefsInstance
+from tracescope.attach.tracefs.reader import ROUND, CpuPage, TraceReader
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -52,7 +54,7 @@ class TracefsSession(BorrowedSession):
         self._host = host
         self._helpers = helpers
         self._tasks = Tasks()
-        self._events_of = Events(plan.probes, formats, helpers, self._tasks)
+        self._events_of = Events(plan.probes, formats, helpers, self._tasks, tree=bool(plan.filters.tree))
         self._filters = {
             probe.index: kernel_filter(typed, probe, plan.filters)
             for probe, typed in zip(plan.probes, self.typed, strict=True)
@@ -98,9 +100,10 @@ class TracefsSession(BorrowedSession):
         for event in self._helpers:
             tasks.enable(event)
         tasks.start()
+        followed = self._choose_tasks(instance)
         for tid, task in running_tasks(self._host):
+            task.followed = tid in followed
             self._tasks.add(tid, task)
-        self._choose_tasks(instance)
         instance.start()
         for traced in self._events_of.traced:
             self._enable(instance, traced)
@@ -119,12 +122,15 @@ class TracefsSession(BorrowedSession):
                     (probe, AttachError(f"{traced.event} cannot be switched on", error.why or error.what))
                 )
 
-    def _choose_tasks(self, instance: TracefsInstance) -> None:
-        """Let the kernel leave out what cannot be wanted; what is left is looked at once more here."""
+    def _choose_tasks(self, instance: TracefsInstance) -> set[int]:
+        """Let the kernel leave out what cannot be wanted; what is left is looked at once more here.
+
+        The threads of the trees that are followed, as they are now.
+        """
         filters = self.plan.filters
         if filters.tree:
-            instance.trace_trees(filters.tree)
-        elif filters.pid:
+            return instance.trace_trees(filters.tree)
+        if filters.pid:
             threads = {int(name) for pid in filters.pid for name in _names(self._host, f"/proc/{pid}/task")}
             # Threads and processes that they start are added by the kernel: the processes are left out here.
             instance.trace_threads(threads or filters.pid, follow=True)
@@ -133,13 +139,14 @@ class TracefsSession(BorrowedSession):
         else:
             # The calls that read the trace would be traced, and read, and traced again.
             instance.leave_out_threads(int(name) for name in _names(self._host, "/proc/self/task"))
+        return set()
 
     def _read(self, *, last: bool = False) -> None:
         """All that was written before now, in the order of time over all CPUs."""
         until = None if last else time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         found = self._later
         for helps, instance in zip((True, False), self._instances, strict=True):
-            for cpu, page in instance.reader.read():
+            for cpu, page in _pages(instance.reader, until):
                 found += [(moment, helps, cpu, data) for moment, data in page.records]
         found.sort(key=itemgetter(0))
         cut = len(found) if until is None else next((at for at, one in enumerate(found) if one[0] >= until), len(found))
@@ -159,6 +166,19 @@ class TracefsSession(BorrowedSession):
             and pid not in filters.but_not
             and (not filters.comm or comm.partition(b"\0")[0] in self._comms)
         )
+
+
+def _pages(reader: TraceReader, until: int | None) -> Iterator[CpuPage]:
+    """All pages up to a time: the reader stops at a number of pages, so that a fast writer does not hold it."""
+    behind = True
+    while behind:
+        pages: Counter[int] = Counter()
+        last: dict[int, int] = {}
+        for found in reader.read():
+            yield found
+            pages[found.cpu] += 1
+            last[found.cpu] = found.page.records[-1][0] if found.page.records else 0
+        behind = any(count >= ROUND and (until is None or last[cpu] < until) for cpu, count in pages.items())
 
 
 def _names(host: Host, folder: str) -> Sequence[str]:

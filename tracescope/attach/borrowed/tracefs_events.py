@@ -48,7 +48,7 @@ class Events:
 
     def __init__(
         self, probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat], helpers: Mapping[str, EventFormat],
-        tasks: Tasks,
+        tasks: Tasks, *, tree: bool = False,
     ) -> None:  # fmt: skip
         self.traced = tuple(_traced(probes, formats))
         self._by_id: dict[int, list[Traced]] = {}
@@ -59,6 +59,7 @@ class Events:
         }
         self._common = Common.of(next(iter(formats.values())))
         self._tasks = tasks
+        self._tree = tree
         self._execs: dict[int, _Begun] = {}
         self._pairs: dict[tuple[int, int], _Begun] = {}
 
@@ -69,7 +70,11 @@ class Events:
             yield from self._learn(*self._helpers[kind], tid, data)
         for traced in () if helps else self._by_id.get(kind, ()):
             task = self._tasks.of(tid, cpu)
-            yield from self._event(traced, Head(time_ns, cpu, task.pid, tid, task.ppid, task.comm), data)
+            if self._tree and not task.followed:
+                # The kernel's filter by task lets a switch to a task through as well.
+                continue
+            comm = _old_name(traced.format, data, tid) or task.comm
+            yield from self._event(traced, Head(time_ns, cpu, task.pid, tid, task.ppid, comm), data)
 
     def rest(self) -> Iterator[bytes]:
         """Execs whose outcome did not come."""
@@ -127,6 +132,15 @@ class Events:
 
     def _format_of(self, probe: PlannedProbe) -> EventFormat:
         return next(traced.format for traced in self.traced if traced.probe is probe and not traced.ends)
+
+
+def _old_name(format_: EventFormat, data: bytes, tid: int) -> bytes | None:
+    """At its renaming a task has its old name; by then the other instance may have told the new one."""
+    if (format_.group, format_.name) != ("task", "task_rename"):
+        return None
+    fields = {field.name: field for field in format_.fields}
+    own = "pid" not in fields or number(data, fields["pid"]) == tid
+    return text(data, fields["oldcomm"]) if own and "oldcomm" in fields else None
 
 
 def _traced(probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat]) -> Iterator[Traced]:

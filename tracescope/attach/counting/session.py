@@ -82,11 +82,11 @@ class SummarySession(ProgramSession):
 
 def open_summary(
     host: Host, wanted: Sequence[EventFormat | Target], counted: Counted, filters: Filters = NO_FILTERS, *,
-    asked: Asked = NOTHING,
+    asked: Asked = NOTHING, backend: Backend | None = None,
 ) -> SummarySession:  # fmt: skip
     """A session that is ready to start; raises Refused when this host cannot run it, UsageError for keys."""
     check_host(host)
-    return SummarySession(open_summary_plan(host, wanted, counted, filters, asked=asked))
+    return SummarySession(open_summary_plan(host, wanted, counted, filters, asked=asked), backend=backend)
 
 
 def open_summary_plan(

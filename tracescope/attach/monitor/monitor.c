@@ -84,7 +84,11 @@ struct scratch {
     char bytes[sizeof(struct started)];
 };
 
+#if PERF_BUFFER
+BPF_PERF_OUTPUT(events);
+#else
 BPF_RINGBUF_OUTPUT(events, RING / PAGE_SIZE);
+#endif
 BPF_PERCPU_ARRAY(counts, struct count, 4);
 BPF_PERCPU_ARRAY(scratch, struct scratch, 1);   /* programs on tracepoints never interrupt each other on a CPU */
 /* By task. A call that never returns is forgotten when there is no room. */
@@ -128,13 +132,17 @@ static inline void fill(struct head *head, u32 kind, u64 task)
     bpf_get_current_comm(head->comm, sizeof(head->comm));
 }
 
-static inline int hand_over(u32 kind, void *record, u64 size)
+static inline int hand_over(u64 *ctx, u32 kind, void *record, u64 size)
 {
     struct count *count = counts.lookup(&kind);
 
     if (!count)
         return 0;
+#if PERF_BUFFER
+    if (events.perf_submit(ctx, record, size))
+#else
     if (events.ringbuf_output(record, size, BPF_RB_NO_WAKEUP))
+#endif
         count->lost++;
     else
         count->events++;
@@ -189,7 +197,7 @@ static inline void append_argv(struct started *record, u64 mm, u32 used)
 }
 
 /* `call` is 0 when nobody saw it begin, `interpreter` when there is none or nobody knows. */
-static inline int started(u64 task, struct call *call, u64 name, u64 interpreter, u32 tid)
+static inline int started(u64 *ctx, u64 task, struct call *call, u64 name, u64 interpreter, u32 tid)
 {
     u64 mm = read64(task + TASK_STRUCT_MM);
     u32 used = 0;
@@ -226,10 +234,10 @@ static inline int started(u64 task, struct call *call, u64 name, u64 interpreter
     append_argv(record, mm, used);
     append_exe(record, read64(mm + MM_STRUCT_EXE_FILE));
     used = record->name_size + record->interpreter_size + record->argv_size + record->exe_size;
-    return hand_over(EXEC, record, sizeof(*record) - sizeof(record->bytes) + (used & BYTES_MASK));
+    return hand_over(ctx, EXEC, record, sizeof(*record) - sizeof(record->bytes) + (used & BYTES_MASK));
 }
 
-static inline int failed(u64 task, struct call *call, s64 ret)
+static inline int failed(u64 *ctx, u64 task, struct call *call, s64 ret)
 {
     int zero = 0, size;
     struct failed *record = (void *)scratch.lookup(&zero);
@@ -257,7 +265,7 @@ static inline int failed(u64 task, struct call *call, s64 ret)
                 record->head.flags |= NAME_CUT;
         }
     }
-    return hand_over(FAILED, record, sizeof(*record) - sizeof(record->bytes) + (record->text.used & BYTES_MASK));
+    return hand_over(ctx, FAILED, record, sizeof(*record) - sizeof(record->bytes) + (record->text.used & BYTES_MASK));
 }
 
 static inline int enter(struct call *call)
@@ -276,16 +284,16 @@ static inline int enter(struct call *call)
     return calls.update(&task, call);
 }
 
-static inline int leave(s64 ret)
+static inline int leave(u64 *ctx, s64 ret)
 {
     u64 task = bpf_get_current_task();
     struct call *call = calls.lookup(&task);
 
     if (ret < 0 && wanted())
-        failed(task, call, ret);
+        failed(ctx, task, call, ret);
     /* The memory that held the filename is gone by now. */
     if (STRICT && RECORDS_EXEC && ret >= 0 && call && wanted())
-        started(task, call, (u64)call->name, 0, call->tid);
+        started(ctx, task, call, (u64)call->name, 0, call->tid);
     if (call)
         calls.delete(&task);
     return 0;
@@ -322,7 +330,7 @@ int sys_enter_execveat(u64 *ctx)
 #ifdef SYS_EXIT_RET
 int sys_exit(u64 *ctx)
 {
-    return leave(ctx[SYS_EXIT_RET]);
+    return leave(ctx, ctx[SYS_EXIT_RET]);
 }
 #endif
 
@@ -352,7 +360,7 @@ static inline void add_others(struct ended *record, u64 task, u64 signal)
     }
 }
 
-static inline int ended(u64 task, u64 signal)
+static inline int ended(u64 *ctx, u64 task, u64 signal)
 {
     struct ended record = {};
     u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -378,7 +386,7 @@ static inline int ended(u64 task, u64 signal)
     if (!ending.update(&task, &record))
         return 0;
     add_thread(&record, task);
-    return hand_over(EXIT, &record, sizeof(record));
+    return hand_over(ctx, EXIT, &record, sizeof(record));
 }
 
 #if WITH_LIFE
@@ -397,7 +405,7 @@ int raw_switch(u64 *ctx)
     __builtin_memcpy(&record, found, sizeof(record));
     ending.delete(&task);
     add_thread(&record, task);
-    return hand_over(EXIT, &record, sizeof(record));
+    return hand_over(ctx, EXIT, &record, sizeof(record));
 }
 #endif
 
@@ -415,7 +423,7 @@ int raw_fork(u64 *ctx)
 #endif
     if (RECORDS_LIFE && child == read32(task + TASK_STRUCT_TGID) && wanted()) {
         fill(&record, FORK, task);
-        hand_over(FORK, &record, sizeof(record));
+        hand_over(ctx, FORK, &record, sizeof(record));
     }
     return 0;
 }
@@ -439,7 +447,7 @@ int raw_exec(u64 *ctx)
         return 0;
     call = calls.lookup(&task);
     if (wanted())
-        started(task, call, name, interpreter == name ? 0 : interpreter, before);
+        started(ctx, task, call, name, interpreter == name ? 0 : interpreter, before);
     if (call)
         calls.delete(&task);
     return 0;
@@ -453,7 +461,7 @@ int raw_exit(u64 *ctx)
     calls.delete(&task);
     /* Two last threads that end at the same time may both see that none lives. */
     if (RECORDS_LIFE && (SAYS_DEAD ? (u8)ctx[1] : !read32(signal + SIGNAL_STRUCT_LIVE)))
-        ended(task, signal);
+        ended(ctx, task, signal);
 #if FOLLOWS
     tree.delete(&tid);
 #endif

@@ -9,6 +9,7 @@ from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode.events import Clock
 from tracescope.attach.kernel import bpf, tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.libbpf.backend import LibbpfBackend
 from tracescope.attach.libbpf.library import missing_library
 from tracescope.attach.libbpf.types import kernel_types
@@ -47,7 +48,7 @@ class MonitorSession(RingSession[ProcessEvent]):
     def __init__(self, plan: MonitorPlan, *, backend: Backend | None = None, buffer: int = 100_000) -> None:
         super().__init__(
             monitor_text(plan), record_size=None, counters=len(Kind), filtered=bool(plan.filters),
-            backend=backend, buffer=buffer,
+            backend=backend, buffer=buffer, transport=plan.transport,
         )  # fmt: skip
         self.plan = plan
         self.shipped = (backend is None or isinstance(backend, LibbpfBackend)) and not shipped.why_not(plan)
@@ -107,18 +108,21 @@ def open_monitor(
     strict: bool = False,
     failed_only: bool = False,
     buffer: int = 100_000,
+    backend: Backend | None = None,
 ) -> MonitorSession:
     """A monitor that is ready to start; raises Refused when this host cannot run it."""
     if not host.live:
         why = "it is a recording of another machine's sources"
         raise Refused("the processes of a snapshot cannot be monitored", why, "leave out --host")
-    check_kernel()
-    return MonitorSession(plan_monitor(host, filters, strict=strict, failed_only=failed_only), buffer=buffer)
+    transport = check_kernel()
+    plan = plan_monitor(host, filters, strict=strict, failed_only=failed_only, transport=transport)
+    return MonitorSession(plan, buffer=buffer, backend=backend)
 
 
 def plan_monitor(
-    host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False
-) -> MonitorPlan:
+    host: Host, filters: Filters = NO_FILTERS, *, strict: bool = False, failed_only: bool = False,
+    transport: Transport = Transport.RING,
+) -> MonitorPlan:  # fmt: skip
     """The plan with what the host says about its structures and events. Raises Refused."""
     try:
         found = kept_offsets(host, "monitor", OFFSETS, lambda: _read_offsets(host))
@@ -128,7 +132,8 @@ def plan_monitor(
         fix = "tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls"
         raise Refused("the process monitor needs the kernel's own types (BTF)", str(error), fix) from None
     offsets = dict(zip(OFFSETS, found, strict=True))
-    return monitor_plan(offsets, read_formats(host, EVENTS), filters, strict=strict, failed_only=failed_only)
+    formats = read_formats(host, EVENTS)
+    return monitor_plan(offsets, formats, filters, strict=strict, failed_only=failed_only, transport=transport)
 
 
 def _read_offsets(host: Host) -> list[int]:

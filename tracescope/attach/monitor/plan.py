@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import NO_FILTERS, Filters
 from tracescope.errors import Missing, Refused
 from tracescope.model import EventFormat
@@ -83,6 +84,7 @@ class MonitorPlan:
     says_dead: bool
     """The exit event itself says whether a thread is the last of its process."""
     notes: tuple[str, ...]
+    transport: Transport = Transport.RING
 
     @property
     def words(self) -> dict[str, int]:
@@ -116,6 +118,7 @@ def monitor_plan(
     *,
     strict: bool,
     failed_only: bool,
+    transport: Transport = Transport.RING,
 ) -> MonitorPlan:
     """The plan for a host with these offsets and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
@@ -127,7 +130,7 @@ def monitor_plan(
         notes.append(f"failed execs are not seen: {why}")
     exit_ = formats.get(_EXIT)
     says_dead = exit_ is not None and any(field.name == "group_dead" for field in exit_.fields)
-    return MonitorPlan(filters, strict, failed_only, offsets, calls, says_dead, tuple(notes))
+    return MonitorPlan(filters, strict, failed_only, offsets, calls, says_dead, tuple(notes), transport)
 
 
 def read_offsets(types: Types) -> list[int]:

@@ -6,6 +6,7 @@ import struct
 from enum import IntEnum, IntFlag
 from importlib.resources import files
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.monitor.plan import MonitorPlan
 from tracescope.attach.program import RING_BYTES, filter_text
 from tracescope.attach.program.exec_calls import TEXT, reader_text
@@ -88,5 +89,6 @@ def _numbers(plan: MonitorPlan) -> dict[str, int]:
         "RECORDS_LIFE": plan.records_life,
         "WITH_LIFE": plan.records_life,
         "SAYS_DEAD": plan.says_dead,
+        "PERF_BUFFER": plan.transport is Transport.PERF,
     }
     return NUMBERS | KINDS | {name: int(on) for name, on in switches.items()} | plan.words | dict(plan.offsets)

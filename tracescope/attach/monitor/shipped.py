@@ -16,6 +16,7 @@ from typing import Any
 
 from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.loading import Loaded, load_linked
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.libbpf.library import link, missing_library
 from tracescope.attach.libbpf.translate import to_libbpf
 from tracescope.attach.monitor.plan import OFFSETS, MonitorPlan
@@ -85,6 +86,8 @@ def why_not(plan: MonitorPlan) -> str:
         return "it is made for little-endian machines"
     if any(_CALLS.get(name, number) != number for name, number in plan.words.items()):
         return "this kernel's records of system calls are laid out in another way"
+    if plan.transport is not Transport.RING:
+        return "it hands over through a ring buffer"
     filters = plan.filters
     if len(filters.cgroup) > _CGROUPS or len(list(choices(filters))) > _CHOICES:
         return "there are too many values to filter by"

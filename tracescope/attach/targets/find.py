@@ -125,12 +125,12 @@ class Finder:
     def _rows(self, kind: ProbeKind, rest: str) -> Iterable[Row]:
         """The catalog's rows: one by its name, or those of a glob that nothing forbids."""
         from tracescope.catalog.patterns import matching
-        from tracescope.catalog.verdict import explain
+        from tracescope.catalog.verdict import explain, taken_by_patterns
 
         catalog, name = self._catalog, f"{kind}:{rest}"
         if any(mark in rest for mark in _WILD):
             rows = [row for row in matching(catalog, [name]) if row.kind == kind]
-            allowed = [row for row in rows if catalog.verdict(row.kind, row.entry).answer is not Answer.NO]
+            allowed = [row for row in rows if taken_by_patterns(catalog.verdict(row.kind, row.entry))]
             if rows and not allowed:
                 raise Refused(f"{name} cannot be attached", *explain(catalog.verdict(kind, rows[0].entry).reasons[0]))
             if not rows:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from tracescope.attach.targets import registers
 from tracescope.attach.targets.operand import operand_text
 from tracescope.attach.targets.target import Shape, Target, UserPlace, UserSite
-from tracescope.model import Field
+from tracescope.model import Field, ProbeKind
 
 __all__ = ("KEPT", "copy_text", "field_value", "load", "result_value", "word_value")
 
@@ -13,6 +15,11 @@ KEPT = "begun->raw"
 """Where the words of an entry are when its end is reached."""
 _RECORDS = (Shape.RECORD, Shape.SYSCALL, Shape.EXEC)
 _WORD = 8
+_LOADED = re.compile(
+    r"(const )?((struct|union) \w+|void) \*(const)?"
+    r"|(long|unsigned|int|signed| )+|(u_?)?int64_t|_*[us]64|s?size_t|loff_t|sector_t|dma_addr_t"
+)
+_READ = "({ u64 word_ = 0; bpf_probe_read_kernel(&word_, 8, ctx + %d); word_; })"
 
 
 def load(field: Field) -> str:
@@ -24,7 +31,7 @@ def word_value(target: Target, index: int) -> str:
     """The word number `index` of what the probe carries, as the program finds it."""
     match target.shape:
         case Shape.WORDS:
-            return f"ctx[{index}]"
+            return f"ctx[{index}]" if _given(target, index) else _READ % index
         case Shape.REGISTERS:
             return f"ctx[{registers.argument_word(index)}]"
         case Shape.RESULT:
@@ -32,6 +39,18 @@ def word_value(target: Target, index: int) -> str:
         case Shape.SAMPLE:
             return f"ctx[{registers.sample_words()[index]}]"
     return f"ctx[{index + 1}]"
+
+
+def _given(target: Target, index: int) -> bool:
+    """True for a word that the verifier lets a program load; false for a pointer to what it has no type for.
+
+    Source: btf_ctx_access() in kernel/bpf/btf.c: which pointers those are changes from one kernel to the next, but
+    structures, `void` and what is no pointer are taken by all.
+    """
+    if target.kind not in (ProbeKind.FENTRY, ProbeKind.FEXIT):
+        return True
+    at = _WORD * (index + 1)
+    return all(_LOADED.fullmatch(field.type) for field in target.format.fields if (field.offset, field.size) == (at, 8))
 
 
 def field_value(target: Target, field: Field, *, kept: bool = False) -> str:

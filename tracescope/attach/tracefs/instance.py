@@ -162,8 +162,8 @@ class TracefsInstance:
         if numbers := [str(thread) for thread in threads]:
             self._write("set_event_notrace_pid", " ".join(numbers))
 
-    def trace_trees(self, roots: Iterable[int]) -> None:
-        """Record only events of these processes and of all their descendants, born and unborn."""
+    def trace_trees(self, roots: Iterable[int]) -> set[int]:
+        """Record only events of these processes and of all their descendants, born and unborn; the threads of now."""
         roots = tuple(roots)
         self.trace_threads((), follow=True)
         known: set[int] = set()
@@ -171,6 +171,7 @@ class TracefsInstance:
         while new := threads_below(self._host, roots) - known:
             self.trace_threads(new, follow=True)
             known |= new
+        return known
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from tracescope.attach.tracefs.pages import BufferStats, Page, PageLayout, decode_page, parse_stats
 from tracescope.errors import AttachError
 
-__all__ = ("CpuPage", "TraceReader")
+__all__ = ("ROUND", "CpuPage", "TraceReader")
 
 # One round over a CPU takes at most so many pages: whoever writes faster than we read never ends it.
-_ROUND = 1024
+ROUND = 1024
 
 
 class CpuPage(NamedTuple):
@@ -50,7 +50,7 @@ class TraceReader:
     def read(self) -> Iterator[CpuPage]:
         """What is there now, CPU by CPU, oldest first on each; raises Damaged for a page that is none."""
         for cpu, fd in self._fds.items():
-            for _ in range(_ROUND):
+            for _ in range(ROUND):
                 data = self._read(fd)
                 if not data:
                     break

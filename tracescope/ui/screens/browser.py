@@ -66,6 +66,9 @@ class BrowserScreen(ProbesScreen):
     def show_catalog(self, catalog: Catalog) -> None:
         """Take a fuller catalog; filter and cursor stay."""
         self._catalog = catalog
+        if not self.query(FilterInput):
+            # The screen is being taken down: nobody looks any more.
+            return
         self.refresh_bindings()
         self._filter()
 

@@ -40,12 +40,15 @@ from tracescope.ui.widgets.session_bar import SessionBar
 from tracescope.ui.widgets.status import StatusLine
 
 if TYPE_CHECKING:
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("LiveScreen",)
 
 _PANEL_FROM = (100, 20)
 """Columns and lines from which the probes are shown without being asked for."""
+
+_BUSY, _SLOWER = 1000, 3
+"""With so many new events at once the numbers are drawn only every third time: keys come first."""
 
 
 class LiveScreen(Screen[None]):
@@ -64,6 +67,8 @@ class LiveScreen(Screen[None]):
         self._panel_wanted: bool | None = None
         """What the user said; None: by the size."""
         self._sought = ""
+        self._seen = feed.end
+        self._turn = 0
         self.events = EventList(feed)
         """The event list."""
         self.panel = ProbePanel(feed, costs)
@@ -106,12 +111,16 @@ class LiveScreen(Screen[None]):
 
     def update_events(self) -> None:
         """Draw what the feed has by now."""
-        self._bar.update_counts(named=not self.panel.display)
-        if self.panel.display:
-            self.panel.update_probes()
+        came, self._seen = self._feed.end - self._seen, self._feed.end
+        self._turn = (self._turn + 1) % _SLOWER if came > _BUSY else 0
+        if not self._turn:
+            self._bar.update_counts(named=not self.panel.display)
+            if self.panel.display:
+                self.panel.update_probes()
         self.events.update_rows()
         self._say()
 
+    @on(EventList.Followed)
     def _say(self) -> None:
         events = self.events
         held = ("held still: ␣ goes on", "$text-warning")
@@ -274,7 +283,7 @@ class LiveScreen(Screen[None]):
         self.app.push_screen(AskScreen(question, time.strftime("events-%Y%m%d-%H%M%S.rec")), answered)
 
     @work(thread=True, group="save")
-    def _save(self, records: Sequence[tuple[Session, bytes]], path: Path, lost: int) -> None:
+    def _save(self, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int) -> None:
         try:
             save_events(self._host, records, path, lost)
         except TraceScopeError as error:
@@ -284,7 +293,7 @@ class LiveScreen(Screen[None]):
 
     # The sessions
 
-    def _session(self) -> Session | None:
+    def _session(self) -> EventSession | None:
         """The session of the selected probe or event, or the newest one."""
         number, row = self.events.selected, self.panel.selected
         if self.panel.has_focus and row is not None:

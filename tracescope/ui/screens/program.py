@@ -12,12 +12,12 @@ from tracescope.ui.feed import probes_of
 from tracescope.ui.screens.text import TextScreen
 
 if TYPE_CHECKING:
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("program_screen",)
 
 
-def program_screen(session: Session) -> TextScreen:
+def program_screen(session: EventSession) -> TextScreen:
     """The program's text, coloured as C."""
     lines = session.program_text.expandtabs(4).splitlines()
     text: Content = highlight("\n".join(map(printable, lines)), language="c")

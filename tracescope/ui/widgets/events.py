@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from textual import events
+from textual.geometry import Size
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import Reactive, reactive
 
 from tracescope.ui.event_columns import Column, ProbeColumns, cell, general_columns
 from tracescope.ui.event_rows import Order, Search, Selection
@@ -18,7 +19,7 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("EventList",)
 
-_SLICE = 0.02
+_SLICE = 0.01
 """Seconds a tick for filtering, for sorting, and for finding: no key waits longer."""
 
 
@@ -26,6 +27,9 @@ class EventList(RowList):
     """Follows the newest event, or sorted the first row, until the user moves; held, it stays on the same events."""
 
     empty_text = "no events yet"
+
+    # More rows are no reason to lay the whole screen out again, a dozen times a second.
+    virtual_size = Reactive(Size(0, 0), layout=False)
 
     following: reactive[bool] = reactive(True, repaint=False, init=False)
 
@@ -35,6 +39,9 @@ class EventList(RowList):
 
         text: str
         found: bool
+
+    class Followed(Message):
+        """The list follows now, or it does not any more."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()
@@ -212,6 +219,14 @@ class EventList(RowList):
             self.post_message(self.Searched(search.text, found))
 
     # Moving
+
+    def watch_following(self) -> None:
+        """Who says so says it at once."""
+        self.post_message(self.Followed())
+
+    def watch_virtual_size(self, size: Size) -> None:
+        """The scroll bar shows how many rows there are."""
+        self._scroll_update(size)
 
     def watch_cursor(self, before: int, after: int) -> None:
         """Moving up holds the list still, sorted any move does; reaching the end does not start it again by itself."""

@@ -14,7 +14,7 @@ from tracescope.ui.session_text import state_words
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
-    from tracescope.attach.session import Session
+    from tracescope.attach.event_session import EventSession
 
 __all__ = ("PanelRow", "ProbePanel")
 
@@ -24,7 +24,7 @@ _MOST_ROWS = 8
 class PanelRow(NamedTuple):
     """A session (`probe` is None), or one of its probes."""
 
-    session: Session
+    session: EventSession
     probe: ProbeState | None
     price: Price = Price()
 

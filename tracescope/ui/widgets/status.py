@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from textual.content import Content
 from textual.widgets import Static
 
+from tracescope.attach.backend_names import BACKENDS
 from tracescope.model import SourceReport, SourceState
 from tracescope.printable import printable
 from tracescope.ui.feed import Feed
@@ -78,7 +79,8 @@ def _source(report: SourceReport, *, brief: bool) -> Content:
 
 
 def session_words(feed: Feed) -> Iterator[tuple[str, str]]:
-    """Each session's state, the failed ones in red; nothing when none is there."""
-    for state in dict.fromkeys(str(session.state) for session in feed.sessions):
-        yield f"● {state}", "$text-success" if state == "run" else "$text-warning"
+    """Each session's state, and what runs it where that is not the usual; nothing when none is there."""
+    for state, backend in dict.fromkeys((str(session.state), session.backend) for session in feed.sessions):
+        words = f"● {state}" if backend == BACKENDS[0] else f"● {state} on {backend}"
+        yield words, "$text-success" if state == "run" else "$text-warning"
         yield "  ", ""

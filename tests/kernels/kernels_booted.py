@@ -1,0 +1,55 @@
+"""Boots each kernel of TRACESCOPE_KERNELS (paths of images, with colons between) once, and reads what its checks said.
+
+script/test-kernels fetches the kernels and sets the variable. The guest's root is this machine's, read-only; one folder
+is shared for writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+__all__ = ("KERNELS", "results_of")
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+KERNELS = [Path(image) for image in os.environ.get("TRACESCOPE_KERNELS", "").split(os.pathsep) if image]
+_BOOT_SECONDS = 3600
+_VNG = ("--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "4G", "--verbose")
+
+
+@cache
+def results_of(kernel: Path) -> dict[str, dict[str, object]]:
+    """What each check said, by name; under "" the end of the console. The kernel is booted at the first call."""
+    # Not in /tmp: the guest has one of its own.
+    folder = kernel.parents[1] / "run"
+    folder.mkdir(exist_ok=True)
+    found = folder / "results.jsonl"
+    found.unlink(missing_ok=True)
+    flags = ("-O1", "-static", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-Wno-unused-result")
+    subprocess.run(["gcc", *flags, "-o", str(folder / "workload"), str(HERE / "workload.c")], check=True)
+    environment = {
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPATH": f"{ROOT}:{HERE}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    }
+    words = [f"{name}={value}" for name, value in environment.items()]
+    command = shlex.join(["env", *words, sys.executable, str(HERE / "guest.py"), str(folder)])
+    vng = shutil.which("vng")
+    assert vng, "vng (virtme-ng) is not on PATH: run script/test-kernels"
+    with open(folder / "console.log", "w+b") as console:
+        subprocess.run(
+            [vng, "--run", str(kernel), *_VNG, "--rwdir", str(folder), "--exec", f"{command}; sync"],
+            stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, timeout=_BOOT_SECONDS,
+        )  # fmt: skip
+        console.seek(0)
+        last = console.read().decode(errors="replace")[-3000:]
+    rows = map(json.loads, found.read_text().splitlines()) if found.exists() else ()
+    return {"": {"console": last}} | {row["check"]: row for row in rows}

@@ -1,0 +1,254 @@
+"""The same workload through every backend: the same events, but for what a backend cannot know, which is absent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from attached import HOST, programs_of
+from borrowed import by_process, run_under, running
+
+from tracescope.attach.ask.asked import Asked
+from tracescope.attach.plan import Filters
+from tracescope.attach.tracefs.instance import leftovers
+from tracescope.errors import AttachError, Refused
+
+WORKLOAD = r"""
+import os, signal
+try:
+    os.open(b"/nonexistent/\xc3\xa9 \"q\"\n\x1b[31m", os.O_WRONLY | os.O_APPEND)
+except OSError:
+    pass
+signal.setitimer(signal.ITIMER_REAL, 100)
+with open("/proc/self/comm", "w") as comm:
+    comm.write("a b;%s")
+for argv in ([b"/bin/true", b"one", b"tw o\"\\\n", b"\xc3\xa9\xff\x1b"], [b"/nonexistent/x", b"y"]):
+    if not (pid := os.fork()):
+        try:
+            os.execv(argv[0], argv)
+        except OSError:
+            os._exit(3)
+    os.waitpid(pid, 0)
+"""
+EVENTS = (
+    "syscalls:sys_enter_execve",
+    "syscalls:sys_exit_execve",
+    "syscalls:sys_enter_openat",
+    "syscalls:sys_exit_openat",
+    "syscalls:sys_enter_setitimer",
+    "sched:sched_process_exec",
+    "sched:sched_process_fork",
+    "sched:sched_process_exit",
+    "task:task_rename",
+)
+CANNOT = {
+    "bpftrace": {"envp", "value"},
+    "tracefs": {"envp", "argv", "filename", "value"},
+}
+BORROWED = ("bpftrace", "tracefs")
+
+
+@pytest.fixture(autouse=True)
+def tools(request, require):
+    if "bpftrace" in request.node.name:
+        require(shutil.which("bpftrace") is not None, "no bpftrace")
+
+
+@pytest.fixture(scope="module")
+def with_bcc():
+    return by_process(*run_under("bcc", WORKLOAD, *EVENTS)[::2])
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+def test_the_same_workload_gives_the_same_json_but_for_what_cannot_be_known(backend, with_bcc):
+    events, counts, root = run_under(backend, WORKLOAD, *EVENTS)
+
+    assert counts.lost == counts.dropped == 0
+    assert counts.events == len(events)
+    found = by_process(events, root)
+    assert found.keys() == with_bcc.keys()
+    for process, wanted in with_bcc.items():
+        assert [event["probe"] for event in found[process]] == [event["probe"] for event in wanted]
+        for event, other in zip(found[process], wanted, strict=True):
+            # BCC says null, or the address, of what was not in memory.
+            unread = {name for name, value in other["args"].items() if value is None or isinstance(value, dict)}
+            missing = other["args"].keys() - event["args"].keys()
+            assert missing <= CANNOT[backend] | unread
+            kept = {name: value for name, value in other["args"].items() if name not in missing}
+            assert event == {**other, "args": kept}
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+def test_what_an_execve_runs_is_known(backend):
+    events, _, _ = run_under(backend, WORKLOAD, "syscalls:sys_enter_execve")
+    calls = [event.args for event in events]
+
+    assert calls[1]["filename"] == "/bin/true"
+    if backend == "bpftrace":
+        assert calls[1]["argv"] == ["/bin/true", "one", 'tw o"\\\n', "é\udcff\x1b"]
+        assert calls[2] == {"filename": "/nonexistent/x", "argv": ["/nonexistent/x", "y"]}
+    else:
+        assert calls[2] == {}
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+def test_a_switch_names_the_task_that_the_kernel_names(backend):
+    events, _, _ = run_under(backend, WORKLOAD, "sched:sched_switch")
+
+    assert len({event.comm for event in events}) >= 2
+    for event in events:
+        assert (event.tid, event.comm) == (event.args["prev_pid"], event.args["prev_comm"])
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+def test_the_condition_is_met(backend):
+    asked = Asked(where='ret == -2 || comm =~ "a b*"')
+    everything = run_under(backend, WORKLOAD, "syscalls:sys_exit_openat")[0]
+    events, counts, _ = run_under(backend, WORKLOAD, "syscalls:sys_exit_openat", asked=asked)
+    wanted = [event for event in everything if event.ret == -2 or event.comm.startswith("a b")]
+
+    assert 0 < len(wanted) < len(everything)
+    assert [(event.comm, event.ret) for event in events] == [(event.comm, event.ret) for event in wanted]
+    assert counts.events == len(events)
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+@pytest.mark.parametrize("kind", ["pid", "tid", "comm", "tree"])
+def test_the_filter_lets_only_its_events_through(backend, kind):
+    source = "open('/proc/self/comm', 'w').write('ts wanted'); print(flush=True)\n"
+    source += "import time\nfor _ in range(5000): time.sleep(0.002)"
+    with (
+        subprocess.Popen([sys.executable, "-I", "-S", "-c", source], stdout=subprocess.PIPE) as wanted,
+        subprocess.Popen(["sh", "-c", "while :; do sleep 0.01; done"], start_new_session=True) as other,
+    ):
+        try:
+            wanted.stdout.readline()
+            values = {"comm": ("ts wanted",)}.get(kind, (wanted.pid,))
+            with running(backend, "syscalls:sys_enter_clock_nanosleep", filters=Filters(**{kind: values})) as session:
+                found = []
+                while len(found) < 20:
+                    found += [session.decode(record) for record in session.take()]
+                    time.sleep(0.01)
+            assert {event.pid for event in found} == {wanted.pid}
+            assert {event.ppid for event in found} == {os.getpid()}
+            assert {event.comm for event in found} == {"ts wanted"}
+        finally:
+            wanted.kill()
+            os.killpg(other.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("backend", BORROWED)
+def test_what_a_backend_cannot_do_is_refused_with_the_reason(backend):
+    with (
+        pytest.raises(Refused, match=f"{backend} cannot do this"),
+        running(backend, "sched:sched_switch", asked=Asked(show=("pid",))),
+    ):
+        pass
+
+
+def test_bpftraces_own_words_are_kept_when_it_fails(monkeypatch, tmp_path):
+    tool = tmp_path / "bpftrace"
+    tool.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo bpftrace v0.17.0\necho "ERROR: no such thing" >&2; exit 1\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(AttachError, match="no such thing") as caught, running("bpftrace", "sched:sched_switch"):
+        pass
+    assert "ERROR: no such thing" in caught.value.log
+
+
+def test_bpftrace_is_gone_with_its_session():
+    with running("bpftrace", "sched:sched_process_exec") as session:
+        (child,) = Path(f"/proc/self/task/{session._thread.native_id}/children").read_text().split()
+        assert programs_of(int(child))
+        session.stop()
+        assert not os.path.exists(f"/proc/{child}")
+
+
+# tracefs
+
+
+def _top_level() -> dict[str, bytes]:
+    names = ["tracing_on", "set_event", "current_tracer", "buffer_size_kb", "buffer_total_size_kb", "trace_clock"]
+    names += ["set_event_pid", "set_event_notrace_pid", "tracing_cpumask", "trace_options"]
+    names += [f"events/{event.replace(':', '/')}/{file}" for event in EVENTS for file in ("enable", "filter")]
+    return {name: Path(f"{HOST.tracefs}/{name}").read_bytes() for name in names}
+
+
+def _instances() -> list[str]:
+    return [name for name in HOST.names(f"{HOST.tracefs}/instances") if name.startswith(f"tracescope-{os.getpid()}-")]
+
+
+def test_the_top_level_instance_is_left_alone():
+    before = _top_level()
+    with running("tracefs", *EVENTS, filters=Filters(comm=("no such",)), asked=Asked(where="pid > 1")) as session:
+        assert _instances()
+        assert _top_level() == before
+        session.stop()
+    assert _top_level() == before
+    assert _instances() == []
+
+
+def test_a_killed_session_leaves_what_the_next_one_removes():
+    source = (
+        "import sys, time\nfrom borrowed import running\n"
+        "with running('tracefs', 'sched:sched_process_exec'):\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(100)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"up\n"
+        assert process.pid not in {leftover.pid for leftover in leftovers(HOST)}
+        process.kill()
+    assert process.pid in {leftover.pid for leftover in leftovers(HOST)}
+    doctor = [sys.executable, "-m", "tracescope", "doctor"]
+    said = subprocess.run(doctor, capture_output=True, text=True, check=True, env=environment).stdout
+    assert f"tracescope-{process.pid}-" in said
+
+    with running("tracefs", "sched:sched_process_exec"):
+        assert process.pid not in {leftover.pid for leftover in leftovers(HOST)}
+
+
+def test_lost_records_are_counted(monkeypatch):
+    # Nobody reads while the events come.
+    monkeypatch.setattr("tracescope.attach.borrowed.tracefs._PAUSE", 1000)
+    source = "import os\nfor _ in range(300_000): os.getppid()"
+    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()\n" + source], stdin=subprocess.PIPE)
+    with child, running("tracefs", "raw_syscalls:sys_enter", filters=Filters(pid=(child.pid,))) as session:
+        child.communicate(b"\n")
+        session.stop()
+        counts = session.counts()
+    assert counts.events > 1000
+    assert counts.lost > 1000
+    assert counts.events + counts.lost >= 300_000
+
+
+def test_a_thread_has_its_process_its_name_and_its_parent():
+    libc = ctypes.CDLL(None)
+    numbers = []
+
+    def work() -> None:
+        libc.prctl(15, b"ts thread", 0, 0, 0)
+        numbers.append(threading.get_native_id())
+        os.sched_yield()
+
+    source = "import time; time.sleep(0)"
+    with running("tracefs", "syscalls:sys_enter_sched_yield", filters=Filters(comm=("ts thread",))) as session:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        subprocess.run([sys.executable, "-I", "-S", "-c", source], check=True)
+        session.stop()
+        (event,) = [session.decode(record) for record in session.take()]
+    assert (event.pid, event.tid, event.ppid, event.comm) == (os.getpid(), numbers[0], os.getppid(), "ts thread")
