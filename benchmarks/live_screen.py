@@ -41,6 +41,8 @@ HELD, FOLLOWING = rb"held still", rb"following"
 IN_TIME = rb"(following|goes on)\s+[\d,]+ of the last"
 RATE = re.compile(rb"([\d,]+)/s")
 LIMIT = 5.0
+TAIL = 1000
+"""Bytes: more than the words of an answer and the control sequences between them."""
 
 
 class Press(NamedTuple):
@@ -79,14 +81,19 @@ def read_for(terminal: int, seconds: float) -> bytes:
 
 def press(terminal: int, key: bytes, answer: bytes) -> float | None:
     """Milliseconds until the answer is there; None when it does not come."""
-    wanted, seen = re.compile(answer), b""
-    began = time.monotonic()
+    wanted, tail = re.compile(answer), b""
+    began = now = time.monotonic()
     os.write(terminal, key)
-    while time.monotonic() - began < LIMIT:
+    while now - began < LIMIT:
         if select.select([terminal], [], [], 0.05)[0]:
-            seen += os.read(terminal, 1 << 16)
-            if wanted.search(plain(seen)):
-                return 1000 * (time.monotonic() - began)
+            chunk = os.read(terminal, 1 << 16)
+            now = time.monotonic()
+            # To look through all of it again would be part of what is measured.
+            if wanted.search(plain(tail + chunk)):
+                return 1000 * (now - began)
+            tail = (tail + chunk)[-TAIL:]
+        else:
+            now = time.monotonic()
     return None
 
 

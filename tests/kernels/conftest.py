@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from checks import CHECKS
-from kernels_booted import KERNELS, results_of
+from kernels_booted import KERNELS, SELECTED, results_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -17,6 +17,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kernel", KERNELS, ids=[image.name.removeprefix("vmlinuz-") for image in KERNELS])
     if "check" in metafunc.fixturenames:
         metafunc.parametrize("check", CHECKS)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    chosen = [item.callspec.params.get("check") for item in session.items if hasattr(item, "callspec")]
+    SELECTED[:] = [check for check in CHECKS if check in chosen]
 
 
 @pytest.fixture

@@ -15,11 +15,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
-__all__ = ("KERNELS", "results_of")
+__all__ = ("KERNELS", "SELECTED", "results_of")
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 KERNELS = [Path(image) for image in os.environ.get("TRACESCOPE_KERNELS", "").split(os.pathsep) if image]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracescope" / "kernels"
+SELECTED: list[str] = []
+"""The checks that are wanted; filled when pytest knows."""
 _BOOT_SECONDS = 3600
 _VNG = ("--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "4G", "--verbose")
 
@@ -28,8 +31,8 @@ _VNG = ("--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "4G", "--verbo
 def results_of(kernel: Path) -> dict[str, dict[str, object]]:
     """What each check said, by name; under "" the end of the console. The kernel is booted at the first call."""
     # Not in /tmp: the guest has one of its own.
-    folder = kernel.parents[1] / "run"
-    folder.mkdir(exist_ok=True)
+    folder = CACHE / "run" / kernel.name
+    folder.mkdir(parents=True, exist_ok=True)
     found = folder / "results.jsonl"
     found.unlink(missing_ok=True)
     flags = ("-O1", "-static", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-Wno-unused-result")
@@ -41,7 +44,7 @@ def results_of(kernel: Path) -> dict[str, dict[str, object]]:
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
     words = [f"{name}={value}" for name, value in environment.items()]
-    command = shlex.join(["env", *words, sys.executable, str(HERE / "guest.py"), str(folder)])
+    command = shlex.join(["env", *words, sys.executable, str(HERE / "guest.py"), str(folder), *SELECTED])
     vng = shutil.which("vng")
     assert vng, "vng (virtme-ng) is not on PATH: run script/test-kernels"
     with open(folder / "console.log", "w+b") as console:

@@ -191,8 +191,12 @@ def test_an_interrupt_detaches_and_a_kill_leaves_nothing_loaded_and_a_file_that_
                 shown.open("w") as output,
                 subprocess.Popen([*command, "--save", str(file)], stdout=output) as killed,
             ):
-                # Flushed once a second.
-                while not file.exists() or file.read_text().count('"counts"') < 2:
+                # The file is flushed twice a second; standard output when its buffer is full.
+                while (
+                    not file.exists()
+                    or file.read_text().count('"counts"') < 2
+                    or shown.read_text(errors="replace").count("\n") < 100
+                ):
                     assert killed.poll() is None
                     time.sleep(0.01)
                 programs = programs_of(killed.pid)

@@ -95,6 +95,33 @@ def test_a_call_that_seccomp_answers_is_a_failed_exec_of_an_unknown_program(tmp_
     assert seen.life(seen.pid) == ["exec", "exec_failed", "exit"]
 
 
+RACE = """
+import ctypes, threading
+libc = ctypes.CDLL(None)
+def fail(name):
+    argv = (ctypes.c_char_p * 3)(b"thread", name, None)
+    for _ in range(200):
+        libc.execve(b"/no/such/" + name, argv, None)
+threads = [threading.Thread(target=fail, args=(b"%d" % number,)) for number in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_of_one_process_that_fail_at_the_same_time_are_not_mixed_up() -> None:
+    seen = watch_python(RACE)
+    failed = seen.of(ExecFailed)
+    assert len(failed) == 4 * 200
+    assert {(event.argv, event.filename) for event in failed} == {
+        (("thread", str(number)), f"/no/such/{number}") for number in range(4)
+    }
+    assert len({(event.tid, event.filename) for event in failed}) == 4
+    assert {event.pid for event in failed} == {seen.pid}
+    assert not [event for event in failed if event.duration_ns is None or event.argv_error]
+
+
 def broken_elf(path: Path) -> str:
     """An x86-64 or arm64 program whose only segment lies beyond what a process can have."""
     own = Path("/proc/self/exe").read_bytes()[:64]

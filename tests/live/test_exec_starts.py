@@ -1,4 +1,38 @@
-"""The process monitor on this kernel: programs that start. What is recorded is what the test did."""
+"""The process monitor on this kernel: programs that start. What is recorded is what the test did.
+
+What goes wrong in tracing execve, and the test that produces it (in this folder; _f: test_exec_failures, _e: ends,
+_c: command, the others are here):
+
+    page of filename or arguments not in memory   on_pages_that_were_never_touched; pointers_that_lead_nowhere (_f)
+    arguments cut                                 longer_arguments_say; too_many_arguments (_f)
+    none, 1, 21, 1,000 arguments; empty; bytes    arguments_come_whole_in_order; without_arguments_has_the_empty_one
+    argv[0] is not the path                       arguments_come_whole_in_order
+    exec by a thread that is not the leader       from_a_thread_that_is_not_the_leader; leader_ended_first (_e)
+    two threads in exec at once                   threads_of_one_process (_f)
+    32-bit calls hidden from the tracepoints      32_bit_programs
+    failed execs, PATH walks                      each_reason_has_its_name; a_name_looked_for_along_path (_f)
+    an answer that is not the kernel's (seccomp)  a_call_that_seccomp_answers (_f)
+    failure past the point of no return           when_there_is_no_way_back (_f)
+    entry without exit                            killed_in_the_middle_of_an_exec (_e)
+    exit without entry                            32_bit_programs; a_call_that_seccomp_answers (_f)
+    lost events, order between CPUs               20000_starts (_c)
+    parent of the short-lived; orphans            posix_spawn_and_vfork; a_daemon
+    pid namespaces                                a_process_in_a_pid_namespace
+    pid comes again                               a_process_id_that_comes_again
+    scripts, nested ones                          a_script_names_itself; whose_interpreter_is_a_script
+    execveat, fexecve, AT_EMPTY_PATH              execution_by_descriptor
+    path of the executed file (no bpf_d_path)     named_across_mounts_and_links
+    setuid                                        a_setuid_program
+    comm before and after                         arguments_come_whole_in_order; from_a_thread
+    exec after exec in one process                programs_one_after_the_other
+    lifetime and duration                         programs_one_after_the_other; was_there_before (_e)
+    exit code, signal, core flag                  exit_codes_signals_and_core_dumps (_e)
+    a life that outlasts the session              a_process_that_lives_on (_e)
+    restart loop                                  test_exec_story
+    the tracer killed                             test_killed
+
+Not to be had here: arm64's missing exit of a successful call, and kernels whose entry event carries the filename.
+"""
 
 from __future__ import annotations
 

@@ -133,6 +133,28 @@ async def test_the_summary_names_the_loop_its_parent_and_its_end():
         assert "↻ /usr/bin/stress" in text
 
 
+def another_loop():
+    """A second loop, with a long name."""
+    for number in range(60):
+        pid, when = 3000 + number, 120 + number * 50
+        yield fork(when, pid, APP, parent_start_ns=APP * 1000)
+        yield run(when + 1, pid, f"/opt/{'deep/' * 10}service", comm="service", comm_before="app")
+        yield end(when + 3, pid, 1, cpu_ns=MS, lifetime_ns=2 * MS)
+
+
+@pytest.mark.parametrize(("size", "named"), [((80, 24), 1), ((160, 50), 2)])
+async def test_as_many_loops_are_named_as_can_be_read_to_the_end(size, named):
+    app, sessions = monitored()
+    async with app.run_test(size=size) as pilot:
+        await processes(pilot, sessions, *another_loop(), *story())
+        text = " ".join(screen_text(app).split())
+        assert text.count("restart loop") == named
+        assert ("1 more loop" in text) == (named == 1)
+        foot = screen_text(app).splitlines()[-1]
+        for key in ("⏎ Open", "v View", "s Sort", "/ Find", "y Copy", "w Record", "x Stop/start", "? Help"):
+            assert key in foot
+
+
 async def test_lost_events_are_shown():
     app, sessions = monitored()
     async with app.run_test(size=(80, 24)) as pilot:

@@ -255,6 +255,11 @@ def test_two_loops_are_named_and_the_rest_counted():
     assert line.count("restart loop") == 2
     assert line.startswith("`/burner`")
     assert line.endswith("; 2 more loops")
+    assert summary_line(summarize(table), len(line)) == line
+    shorter = summary_line(summarize(table), 150)
+    assert shorter == f"{line.partition('; ')[0]}; 3 more loops"
+    # The first one is named whatever it takes.
+    assert summary_line(summarize(table), 0) == shorter
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def test_numbers_and_structures_are_loaded(type_):
     assert word_value(target(ProbeKind.FENTRY, type_), 0) == "ctx[0]"
 
 
-@pytest.mark.parametrize("type_", ["struct inode **", "char *", "filldir_t", "enum kind *", "int (*)(void)"])
+@pytest.mark.parametrize(
+    "type_", ["struct inode **", "const void *", "char *", "filldir_t", "enum kind *", "int (*)(void)"]
+)
 def test_pointers_that_the_verifier_may_have_no_type_for_are_read(type_):
     one = target(ProbeKind.FEXIT, type_)
     assert "bpf_probe_read_kernel(&word_, 8, ctx + 0)" in word_value(one, 0)

@@ -29,6 +29,11 @@ class Backlog:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def fill(self) -> float:
+        """Which part of the room is taken: 0 to 1."""
+        return min(1.0, max(self._count / self._limit, self._bytes / _MAX_BYTES))
+
     def put(self, batch: Batch) -> None:
         """Add records; drops whole batches of the oldest when there is no room."""
         with self._lock:

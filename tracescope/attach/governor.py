@@ -1,4 +1,7 @@
-"""How large a share of the events is handed over, so that the reader can keep up. Pure."""
+"""How large a share of the events is handed over, so that the reader can keep up. Pure.
+
+Full is what is full first: the ring, or what was read and waits for somebody to take it.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ _CALM_SECONDS = 1.0
 
 
 class Governor:
-    """Halves the share at once when the ring is half full; doubles it again after a second of calm."""
+    """Halves the share at once when half is full and nothing is taken away; doubles it again after a second of calm."""
 
     def __init__(self) -> None:
         self.share = 1.0
         """Of all events; 1: nothing is left out."""
         self._calm_since: float | None = None
+        self._fill = 0.0
 
     @property
     def threshold(self) -> int:
@@ -24,10 +28,13 @@ class Governor:
         return _EVERY if self.share >= 1.0 else max(1, int(self.share * _EVERY))
 
     def look(self, fill: float, now: float) -> bool:
-        """Take note of how full the ring is (0 to 1) at the time `now` in seconds; true when the share changed."""
-        before = self.share
+        """Take note of how full it is (0 to 1) at the time `now` in seconds; true when the share changed."""
+        before, was, self._fill = self.share, self._fill, fill
         if fill > _FULL:
-            self.share, self._calm_since = max(_SMALLEST, self.share / 2), None
+            self._calm_since = None
+            # What becomes less is on its way: a smaller share would come too late to help.
+            if fill >= was:
+                self.share = max(_SMALLEST, self.share / 2)
         elif fill > _CALM or self.share >= 1.0:
             self._calm_since = None
         elif self._calm_since is None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import mmap
 import struct
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 
 from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.perf_ring import HEADER, PerfRing
@@ -19,20 +21,23 @@ from tracescope.attach.kernel.transport import BPF_OUTPUT
 from tracescope.attach.ring import Batch
 from tracescope.host import LiveHost
 
-__all__ = ("PerfReader", "batch_of", "body_of")
+__all__ = ("PerfReader", "batch_of", "body_of", "lost_of")
 
 _LOST, _SAMPLE = 2, 9
-_TIME, _SIZE, _LOST_BODY = struct.Struct("=Q"), struct.Struct("=I"), struct.Struct("=QQ")
+_SIZE, _LOST_BODY = struct.Struct("=I"), struct.Struct("=QQ")
+_BODY = HEADER.size + _SIZE.size
 _LEAST = 256 << 10
 
 
-def body_of(record: bytes) -> bytes | int:
-    """What a program handed over, with up to 7 bytes behind it; or how many records found no room."""
-    kind, _, _ = HEADER.unpack_from(record)
-    if kind == _SAMPLE:
-        (size,) = _SIZE.unpack_from(record, HEADER.size)
-        return record[HEADER.size + _SIZE.size :][:size]
-    return _LOST_BODY.unpack_from(record, HEADER.size)[1] if kind == _LOST else 0
+def body_of(record: bytes) -> bytes:
+    """What a program handed over, with up to 7 bytes behind it, in a PERF_RECORD_SAMPLE."""
+    (size,) = _SIZE.unpack_from(record, HEADER.size)
+    return record[_BODY : _BODY + size]
+
+
+def lost_of(record: bytes) -> int:
+    """How many records found no room, in a PERF_RECORD_LOST; 0 in any other."""
+    return _LOST_BODY.unpack_from(record, HEADER.size)[1] if HEADER.unpack_from(record)[0] == _LOST else 0
 
 
 def batch_of(records: Iterable[bytes]) -> Batch:
@@ -52,7 +57,8 @@ class PerfReader:
     """
 
     def __init__(self, map_fd: int, size: int, record_size: int | None = None) -> None:
-        self._record_size = record_size
+        stop = _BODY + (record_size or 0)
+        self._body: Callable[[bytes], bytes] = (lambda record: record[_BODY:stop]) if record_size else body_of
         self._rings: dict[int, PerfRing] = {}
         self._held: list[bytes] = []
         self._settled = 0
@@ -89,14 +95,13 @@ class PerfReader:
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for cpu, ring in self._rings.items():
             for record in ring.read():
-                body = body_of(record)
-                if isinstance(body, int):
-                    self.lost[cpu] = self.lost.get(cpu, 0) + body
+                if HEADER.unpack_from(record)[0] == _SAMPLE:
+                    self._held.append(self._body(record))
                 else:
-                    self._held.append(body[: self._record_size])
+                    self.lost[cpu] = self.lost.get(cpu, 0) + lost_of(record)
         self._held.sort(key=_time)
         settled, self._settled = self._settled, now
-        ready = len(self._held) if last else sum(_time(record) < settled for record in self._held)
+        ready = len(self._held) if last else bisect_left(self._held, settled, key=_time)
         found, self._held = self._held[:ready], self._held[ready:]
         if found:
             yield batch_of(found)
@@ -109,4 +114,4 @@ class PerfReader:
 
 
 def _time(record: bytes) -> int:
-    return int(_TIME.unpack_from(record)[0])
+    return int.from_bytes(record[:8], sys.byteorder)

@@ -88,16 +88,21 @@ class RingSession(ProgramSession, Generic[EventT]):
         reader = make(loaded.maps["events"], RING_BYTES, self._record_size)
         undo.callback(reader.close)
 
+        dropped = 0
+
         def read() -> None:
+            nonlocal dropped
             last = self._stop.is_set()
             if not last:
-                self._govern(loaded, reader.fill)
+                # Where something was dropped there is no room, whatever the rest says.
+                full, dropped = self._backlog.dropped > dropped, self._backlog.dropped
+                self._govern(loaded, 1.0 if full else max(reader.fill, self._backlog.fill))
             for batch in reader.read(last=last):
                 self._backlog.put(batch)
 
         return read
 
     def _govern(self, loaded: Loaded, fill: float) -> None:
-        """Let a smaller share of the events through while the ring fills up, and a larger one when it is calm."""
+        """Let a smaller share of the events through while there is no room, and a larger one when it is calm."""
         if self.governor and self.governor.look(fill, time.monotonic()):
             bpf.map_update(loaded.maps["control"], _ZERO, struct.pack("=I", self.governor.threshold))

@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help=f"attach more than {MANY} probes without asking")
     parser.add_argument("--raw", action="store_true", help="read nothing behind the arguments: no paths, no strings")
+    parser.add_argument(
+        "--every", action="store_true", help="leave no event out to keep up: what is too much is lost and counted"
+    )
     add_filters(parser)
     add_counting(parser)
     add_limits(parser)
@@ -97,7 +100,9 @@ def run(args: argparse.Namespace) -> int:
         if args.print_program and backend in (AUTO, "bcc", "libbpf"):
             sys.stdout.write(program_text(open_plan(host, targets, filters, asked=asked, bare=args.raw)))
             return 0
-        session = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend)
+        # A person reads along; who keeps the events wants all of them, or the number of those that are missing.
+        governed = not (args.json or args.save or args.every)
+        session = start_session(host, targets, filters, asked=asked, bare=args.raw, backend=backend, governed=governed)
         if args.print_program:
             sys.stdout.write(session.program_text)
             return 0
@@ -153,6 +158,7 @@ class _Printer(Sink["Event"]):
 
             about = {"probes": [probe.name for probe in session.plan.probes], "command": args.run_command or None}
             self._recorder = Recorder(args.save, kind="attach", host=host_facts(host), session=about)
+        self._share = 1.0
         self._json = args.json
         self._quiet = args.json or args.run_command
 
@@ -177,7 +183,12 @@ class _Printer(Sink["Event"]):
         return True
 
     def pulse(self, lost: int) -> None:
-        """What is recorded is on disk within a second."""
+        """What is recorded is on disk within a second; and say when events are left out."""
+        governor = self._session.governor
+        if governor is not None and governor.share < self._share:
+            if self._share >= 1.0:
+                note("events come faster than they can be printed: some are left out (--every: none)")
+            self._share = governor.share
         if self._recorder:
             self._recorder.pulse(lost)
 

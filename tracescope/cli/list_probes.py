@@ -55,7 +55,8 @@ def _list(host: Host, patterns: list[str], sources: Collection[str], args: argpa
     rows = matching(catalog, patterns)
     printed, hidden = _print_json(catalog, rows, args) if args.json else _print_text(catalog, rows, args)
     if hidden:
-        note(f"{hidden} more cannot be attached here: --all lists them, `tracescope show PROBE` says why")
+        left_out = f"{hidden} more cannot be attached here, or only in part (.cold)"
+        note(f"{left_out}: --all lists them, `tracescope show PROBE` says why")
     if not printed and not hidden:
         note("nothing matches: a pattern is a glob over the full name, such as '*execve*'")
     return 0

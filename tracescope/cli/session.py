@@ -174,6 +174,8 @@ def trace(session: RecordSession[EventT], child: Launched | None, args: argparse
     sys.stdout.flush()
     if counts.dropped:
         note(f"{counts.dropped} events came faster than they could be printed")
+    if counts.skipped:
+        note(f"{counts.skipped} events were left out, so that the rest could be printed in time")
     if child and status == 0 and child.poll() is None:
         note(f"the command goes on as pid {child.pid}")
     sys.stderr.write(f"{printed} events, {lost} lost\n")

@@ -14,11 +14,13 @@ _NAMED_LOOPS = 2
 _FEW_STARTS = 10
 
 
-def summary_line(summary: Summary) -> str:
-    """The loops by name, else how much there is; safe for a terminal."""
+def summary_line(summary: Summary, room: int | None = None) -> str:
+    """The loops by name, else how much there is; safe for a terminal. The second loop only if `room` characters do."""
     if summary.loops:
         words = [loop_words(loop, summary) for loop in summary.loops[:_NAMED_LOOPS]]
-        rest = len(summary.loops) - _NAMED_LOOPS
+        if room is not None and len("; ".join(words)) > room:
+            del words[1:]
+        rest = len(summary.loops) - len(words)
         if rest > 0:
             words.append(f"{rest} more loop{'s' if rest > 1 else ''}")
         return "; ".join(words)

@@ -167,9 +167,12 @@ class TraceScope(Attaching, inherit_bindings=False):
             )
         if self._monitor_state != "off":
             status = Content.assemble((f"● processes {self._monitor_state}  ", "$text-success"), status)
-        for screen in self.screen_stack:
+        # What is covered is not drawn: Textual would draw all that covers it again.
+        for screen in reversed(self.screen_stack):
             for line in screen.query(StatusLine):
                 line.show_session(status)
+            if not screen.is_modal:
+                break
 
     # The keys that work anywhere
 

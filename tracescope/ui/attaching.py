@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -168,6 +169,9 @@ class Attaching(App[int], inherit_bindings=False):
     def _session_changed(self, session: EventSession) -> None:
         """A session went on to its next state."""
         if session.state == "run":
+            # What is there now stays: the collector need not look at it again while events come.
+            gc.collect()
+            gc.freeze()
             failed = [(probe.name, error) for probe, error in session.failed]
             for name, error in failed[:3]:
                 self.notify(f"{name}: {error}", severity="error", markup=False)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from tracescope.attach.kernel import bpf
 
-__all__ = ("HEADER", "PerfRing", "records")
+__all__ = ("HEADER", "PerfRing", "between", "records")
 
 HEADER = struct.Struct("=IHH")
 """`struct perf_event_header`: type, misc, size with the header."""
@@ -21,22 +21,22 @@ HEADER = struct.Struct("=IHH")
 _HEAD, _TAIL = 1024 // 8, 1032 // 8
 
 
-def records(ring: memoryview, tail: int, head: int) -> Iterator[bytes]:
-    """The records between two positions of a ring, each with its header; stops at one that cannot be."""
-    size = len(ring)
-    while tail < head:
-        at = tail % size
-        _, _, length = HEADER.unpack(_around(ring, at, HEADER.size))
-        if length < HEADER.size or tail + length > head:
-            return
-        yield _around(ring, at, length)
-        tail += length
-
-
-def _around(ring: memoryview, at: int, length: int) -> bytes:
-    """Bytes that may go on at the ring's beginning."""
+def between(ring: memoryview, tail: int, head: int) -> bytes:
+    """A copy of what lies between two positions, which only grow; it may go on at the ring's beginning."""
+    at, length = tail % len(ring), head - tail
     first = bytes(ring[at : at + length])
     return first + bytes(ring[: length - len(first)])
+
+
+def records(data: bytes) -> Iterator[bytes]:
+    """Records one behind the other, each with its header; stops at one that cannot be."""
+    at, end, unpack = 0, len(data), HEADER.unpack_from
+    while at + HEADER.size <= end:
+        _, _, length = unpack(data, at)
+        if length < HEADER.size or at + length > end:
+            return
+        yield data[at : at + length]
+        at += length
 
 
 class PerfRing:
@@ -64,9 +64,9 @@ class PerfRing:
     def read(self) -> list[bytes]:
         """The records that are there now, each with its header; from then on the kernel may write over them."""
         head = self._positions[_HEAD]
-        found = list(records(self._data, self._positions[_TAIL], head))
+        data = between(self._data, self._positions[_TAIL], head)
         self._positions[_TAIL] = head
-        return found
+        return list(records(data))
 
     def close(self) -> None:
         """Let go of the event and its memory."""

@@ -112,14 +112,9 @@ class MonitorPlan:
 
 
 def monitor_plan(
-    offsets: Mapping[str, int],
-    formats: Mapping[str, EventFormat],
-    filters: Filters = NO_FILTERS,
-    *,
-    strict: bool,
-    failed_only: bool,
-    transport: Transport = Transport.RING,
-) -> MonitorPlan:
+    offsets: Mapping[str, int], formats: Mapping[str, EventFormat], filters: Filters = NO_FILTERS, *,
+    strict: bool, failed_only: bool, transport: Transport = Transport.RING,
+) -> MonitorPlan:  # fmt: skip
     """The plan for a host with these offsets and those of `EVENTS` that it has. Raises Refused."""
     calls = tuple(formats[name] for name in _CALLS if name in formats)
     notes = []

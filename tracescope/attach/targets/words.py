@@ -16,7 +16,7 @@ KEPT = "begun->raw"
 _RECORDS = (Shape.RECORD, Shape.SYSCALL, Shape.EXEC)
 _WORD = 8
 _LOADED = re.compile(
-    r"(const )?((struct|union) \w+|void) \*(const)?"
+    r"(const )?(struct|union) \w+ \*(const)?|void \*"
     r"|(long|unsigned|int|signed| )+|(u_?)?int64_t|_*[us]64|s?size_t|loff_t|sector_t|dma_addr_t"
 )
 _READ = "({ u64 word_ = 0; bpf_probe_read_kernel(&word_, 8, ctx + %d); word_; })"
@@ -44,8 +44,8 @@ def word_value(target: Target, index: int) -> str:
 def _given(target: Target, index: int) -> bool:
     """True for a word that the verifier lets a program load; false for a pointer to what it has no type for.
 
-    Source: btf_ctx_access() in kernel/bpf/btf.c: which pointers those are changes from one kernel to the next, but
-    structures, `void` and what is no pointer are taken by all.
+    Source: btf_ctx_access() in kernel/bpf/btf.c: which pointers those are changes from one kernel to the next (6.1
+    refuses `const void *`), but structures, plain `void` and what is no pointer are taken by all.
     """
     if target.kind not in (ProbeKind.FENTRY, ProbeKind.FEXIT):
         return True

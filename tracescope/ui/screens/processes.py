@@ -100,7 +100,7 @@ class ProcessesScreen(Screen[None]):
             f"  {amount(self._feed.table.events, 'event')}  ",
             self.extra_words(),
         )
-        self._bar.show(counts, summary_line(summary), self._feed.rates())
+        self._bar.show(counts, summary_line(summary, self._bar.room), self._feed.rates())
         if changed or (self._view is self.outcomes and self._filter == NO_FILTER):
             self._show_rows(summary)
 

@@ -183,8 +183,7 @@ class EventList(RowList):
                 text = text[: column.width]
             failed = line.failed and column.name in ("arguments", "ret")
             style = "rows--bad" if failed else column.style
-            yield from with_hits(fit(text, column.width, right=column.right), self._hits, style)
-            yield " ", ""
+            yield from with_hits(fit(text, column.width, right=column.right) + " ", self._hits, style)
 
     # Finding
 

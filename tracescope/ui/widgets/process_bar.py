@@ -29,6 +29,11 @@ class ProcessBar(Vertical):
             yield self._rate
         yield self._summary
 
+    @property
+    def room(self) -> int:
+        """Characters that fit into four lines, with what is left empty where lines are broken."""
+        return 4 * max(0, self.size.width - 16)
+
     def show(self, counts: Content, summary: str, starts: Sequence[int]) -> None:
         """Take the newest numbers and words."""
         self._counts.update(counts, layout=False)

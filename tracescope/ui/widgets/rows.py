@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
@@ -44,6 +45,8 @@ class RowList(ScrollView, can_focus=True):
     """Drawn in place of the first row when there is none."""
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
+
+    _frame: tuple[int, Style] = (0, Style())
 
     @dataclass
     class Moved(Message):
@@ -121,10 +124,14 @@ class RowList(ScrollView, can_focus=True):
         self.show_cursor()
         self.post_message(self.Moved(self, after))
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of one frame: what they share is worked out once."""
+        self._frame = self.scrollable_content_region.width, self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One line of the screen: the header, a row, or nothing."""
-        width = self.scrollable_content_region.width
-        base = self.rich_style
+        width, base = self._frame
         index = y - self.header_lines + self.scroll_offset.y
         if y < self.header_lines:
             base += self.get_component_rich_style("rows--header")
