@@ -36,7 +36,8 @@ async def main():
             await pilot.pause(0.05)
             subprocess.run(["/bin/true"])
             if app.feed.totals().events:
-                names = [session.decode(record).args for session, record in app.feed.records(range(app.feed.first, app.feed.end))]
+                kept = app.feed.records(range(app.feed.first, app.feed.end))
+                names = [session.decode(record).args for session, record in kept]
                 if any(args.get("filename") == "/bin/true" for args in names):
                     shown = True
                     break
