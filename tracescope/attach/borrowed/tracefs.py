@@ -39,7 +39,7 @@ _ROUNDS = 10
 # So much is read of a CPU before others have a turn; who traces a flood loses events, not the machine.
 _PAGES, _BEHIND = 32, 0.002
 # The buffers of all CPUs together, and of one.
-_TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 4096, 256
+_TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 2048, 256
 
 
 class TracefsSession(BorrowedSession):
