@@ -11,9 +11,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import IO, ClassVar
 
-from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, output_of
+from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, marked, output_of
 from tracescope.attach.borrowed.bpftrace_script import UNTIL_SIGNALS, script
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.decode.events import Event
@@ -66,9 +67,10 @@ class BpftraceSession(BorrowedSession):
     def decode(self, record: bytes) -> Event:
         """The event in a record."""
         event = super().decode(record)
-        for name in self._lines.absent(HEADER.unpack_from(record)[2]):
-            event.args.pop(name, None)
-        return event
+        number = HEADER.unpack_from(record)[2]
+        absent, texts = self._lines.absent(number), {one.name for one in self.plan.probes[number].captures}
+        args = {name: value for name, value in event.args.items() if name not in absent}
+        return replace(event, args=marked(args, texts, _STRING - 1))
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)

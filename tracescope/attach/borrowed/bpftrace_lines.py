@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,9 +17,11 @@ from tracescope.attach.borrowed.bpftrace_script import Reads, reads_of
 from tracescope.attach.borrowed.records import ExecText, Head, pack
 from tracescope.attach.plan import Plan
 from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.record.values import Value
 from tracescope.attach.targets.target import Shape
+from tracescope.printable import encode
 
-__all__ = ("Lines", "lost_in", "output_of", "unescape")
+__all__ = ("Lines", "lost_in", "marked", "output_of", "unescape")
 
 _LINE = re.compile(rb'\s*\{\s*"type"\s*:\s*"(\w+)"\s*,\s*"data"\s*:\s*(.*)\}\s*', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u(f{6}[0-9a-f]{2}|[0-9a-fA-F]{4})|(.))", re.DOTALL)
@@ -63,6 +65,16 @@ def lost_in(line: bytes) -> int:
         return int(found[1]) if found else 0
     found = _LOST.search(line)
     return int(found[1]) if found else 0
+
+
+def marked(args: Mapping[str, Value], texts: Collection[str], longest: int) -> dict[str, Value]:
+    """The same values; behind each of these texts that bpftrace has cut there is the mark that says so."""
+    found: dict[str, Value] = {}
+    for name, value in args.items():
+        found[name] = value
+        if name in texts and isinstance(value, str) and len(encode(value)) >= longest:
+            found[f"{name}_truncated"] = True
+    return found
 
 
 @dataclass(slots=True)
@@ -178,7 +190,7 @@ class Lines:
         # An empty text is one that could not be read, as often as not.
         read = {name: data for name, data in found.items() if data}
         return pack(
-            probe, event.head, bytes(raw), dynamic=dynamic, result=result, texts=read, longest=self._longest,
+            probe, event.head, bytes(raw), dynamic=dynamic, result=result, texts=read,
             exec_text=self._exec(event, found.get("filename")) if probe.shape is Shape.EXEC else None,
         )  # fmt: skip
 

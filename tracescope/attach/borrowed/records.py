@@ -43,13 +43,11 @@ class ExecText:
 def pack(
     probe: PlannedProbe, head: Head, raw: bytes, *, dynamic: Sequence[bytes | None] = (),
     result: tuple[int, int] | None = None, texts: Mapping[str, bytes] | None = None, exec_text: ExecText | None = None,
-    longest: int = 1 << 16,
 ) -> bytes:  # fmt: skip
     """One record.
 
     `raw` are the words from offset 8 of the tracepoint's record on; `dynamic` the bytes of each dynamic field, None for
-    what could not be read; `result` what came back and the duration; `texts` by the capture's name: one of `longest`
-    bytes was cut by the tracer.
+    what could not be read; `result` what came back and the duration; `texts` by the capture's name.
     """
     flags = NO_PARENT if head.ppid is None else 0
     parts = [raw[: probe.raw].ljust(8 * probe.words, b"\0")]
@@ -63,9 +61,9 @@ def pack(
     for capture in probe.captures:
         text = (texts or {}).get(capture.name)
         # The number says how many bytes there are, with the NUL; so many follow.
-        size = _UNREAD if text is None else capture.size if len(text) >= longest else len(text) + 1
+        size = _UNREAD if text is None else len(text) + 1
         parts.append(_SLOT.pack(size))
-        tail.append((text or b"").ljust(max(size, 0), b"\0")[: capture.size])
+        tail.append(b"" if text is None else (text + b"\0")[: capture.size])
     if probe.shape is Shape.EXEC:
         tail = [_exec(exec_text or ExecText())]
         parts[0] = parts[0].ljust(TEXT_OFFSET - HEADER.size, b"\0")

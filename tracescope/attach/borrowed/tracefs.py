@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from operator import itemgetter
@@ -25,7 +25,6 @@ from tracescope.attach.life import SessionState
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.record.layout import HEADER
 from tracescope.attach.tracefs.instance import TracefsInstance
-from tracescope.attach.tracefs.reader import ROUND, CpuPage, TraceReader
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import EventFormat
@@ -37,8 +36,10 @@ TASK_EVENTS = ("task:task_newtask", "task:task_rename", "sched:sched_process_exe
 """The events that tell who the tasks are."""
 _PAUSE = 0.02
 _ROUNDS = 10
+# So much is read of a CPU before others have a turn; who traces a flood loses events, not the machine.
+_PAGES, _BEHIND = 32, 0.002
 # The buffers of all CPUs together, and of one.
-_TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 4096, 256
+_TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 2048, 256
 
 
 class TracefsSession(BorrowedSession):
@@ -84,15 +85,15 @@ class TracefsSession(BorrowedSession):
             self._attach(tasks, probes)
             enter(SessionState.RUN)
             self._settled.set()
-            rounds = count(1)
-            while not self._stop.wait(_PAUSE):
-                self._read()
+            rounds, calm = count(1), True
+            while not self._stop.wait(_PAUSE if calm else _BEHIND):
+                calm = not self._read()
                 if next(rounds) % _ROUNDS == 0:
                     self._count_lost()
             enter(SessionState.DETACH)
             probes.stop()
-            self._read(last=True)
-            self._put(list(self._events_of.rest()), self._wanted)
+            tasks.stop()
+            self._read_rest()
             self._count_lost()
 
     def _attach(self, tasks: TracefsInstance, instance: TracefsInstance) -> None:
@@ -141,17 +142,34 @@ class TracefsSession(BorrowedSession):
             instance.leave_out_threads(int(name) for name in _names(self._host, "/proc/self/task"))
         return set()
 
-    def _read(self, *, last: bool = False) -> None:
-        """All that was written before now, in the order of time over all CPUs."""
-        until = None if last else time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    def _read(self) -> bool:
+        """What was written before now, in the order of time over all CPUs; true when there is more."""
+        until, behind = time.clock_gettime_ns(time.CLOCK_MONOTONIC), False
         found = self._later
         for helps, instance in zip((True, False), self._instances, strict=True):
-            for cpu, page in _pages(instance.reader, until):
+            pages: Counter[int] = Counter()
+            for cpu, page in instance.reader.read(_PAGES):
                 found += [(moment, helps, cpu, data) for moment, data in page.records]
+                pages[cpu] += 1
+                if pages[cpu] == _PAGES and page.records:
+                    # What comes behind this on its CPU was not read yet.
+                    until, behind = min(until, page.records[-1][0]), True
         found.sort(key=itemgetter(0))
-        cut = len(found) if until is None else next((at for at, one in enumerate(found) if one[0] >= until), len(found))
+        cut = next((at for at, one in enumerate(found) if one[0] >= until), len(found))
         self._later = found[cut:]
-        self._put([made for one in found[:cut] for made in self._events_of.records(*one)], self._wanted)
+        self._hand_over(found[:cut])
+        return behind
+
+    def _read_rest(self) -> None:
+        """All that is left when nothing is written any more."""
+        while self._read():
+            pass
+        self._hand_over(self._later)
+        self._later = []
+        self._put(list(self._events_of.rest()), self._wanted)
+
+    def _hand_over(self, found: Sequence[tuple[int, bool, int, bytes]]) -> None:
+        self._put([made for one in found for made in self._events_of.records(*one)], self._wanted)
 
     def _count_lost(self) -> None:
         """What a full buffer had no room for; without the tasks' own it is not known who somebody is."""
@@ -166,19 +184,6 @@ class TracefsSession(BorrowedSession):
             and pid not in filters.but_not
             and (not filters.comm or comm.partition(b"\0")[0] in self._comms)
         )
-
-
-def _pages(reader: TraceReader, until: int | None) -> Iterator[CpuPage]:
-    """All pages up to a time: the reader stops at a number of pages, so that a fast writer does not hold it."""
-    behind = True
-    while behind:
-        pages: Counter[int] = Counter()
-        last: dict[int, int] = {}
-        for found in reader.read():
-            yield found
-            pages[found.cpu] += 1
-            last[found.cpu] = found.page.records[-1][0] if found.page.records else 0
-        behind = any(count >= ROUND and (until is None or last[cpu] < until) for cpu, count in pages.items())
 
 
 def _names(host: Host, folder: str) -> Sequence[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracescope.attach.borrowed.records import ExecText, Head, pack
-from tracescope.attach.borrowed.tasks import Tasks
+from tracescope.attach.borrowed.records import NO_PARENT, ExecText, Head, pack
+from tracescope.attach.borrowed.tasks import Task, Tasks
 from tracescope.attach.borrowed.tracefs_record import Common, dynamic_bytes, number, text
 from tracescope.attach.decode.exec_calls import without_descriptor
-from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Damaged
 from tracescope.model import EventFormat, Field
@@ -19,6 +19,7 @@ __all__ = ("Events", "Traced", "event_of")
 
 _FIRST = 8
 _MOST_WAITING = 16384
+_RENAME = "task:task_rename"
 
 
 def event_of(target: Target) -> str:
@@ -34,6 +35,8 @@ class Traced:
     event: str
     format: EventFormat
     ends: bool = False
+    plain: bool = False
+    """Its words are all that there is, so that a record is made at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class Events:
             task = self._tasks.of(tid, cpu)
             if self._tree and not task.followed:
                 # The kernel's filter by task lets a switch to a task through as well.
+                continue
+            if traced.plain:
+                yield _plain(traced.probe, time_ns, cpu, tid, task, data)
                 continue
             comm = _old_name(traced.format, data, tid) or task.comm
             yield from self._event(traced, Head(time_ns, cpu, task.pid, tid, task.ppid, comm), data)
@@ -136,7 +142,7 @@ class Events:
 
 def _old_name(format_: EventFormat, data: bytes, tid: int) -> bytes | None:
     """At its renaming a task has its old name; by then the other instance may have told the new one."""
-    if (format_.group, format_.name) != ("task", "task_rename"):
+    if f"{format_.group}:{format_.name}" != _RENAME:
         return None
     fields = {field.name: field for field in format_.fields}
     own = "pid" not in fields or number(data, fields["pid"]) == tid
@@ -146,10 +152,21 @@ def _old_name(format_: EventFormat, data: bytes, tid: int) -> bytes | None:
 def _traced(probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat]) -> Iterator[Traced]:
     for probe in probes:
         event = event_of(probe.target)
-        yield Traced(probe, event, formats[event])
+        plain = not (probe.end or probe.dynamic or probe.captures or probe.shape is Shape.EXEC or event == _RENAME)
+        yield Traced(probe, event, formats[event], plain=plain)
         if probe.end is not None:
             end = event_of(probe.end)
             yield Traced(probe, end, formats[end], ends=True)
+
+
+def _plain(probe: PlannedProbe, time_ns: int, cpu: int, tid: int, task: Task, data: bytes) -> bytes:
+    """The same as `pack` makes of an event that is nothing but its words: most are."""
+    size = probe.raw
+    if len(data) < _FIRST + size:
+        raise Damaged("a trace record is cut off", f"{probe.name} has {len(data)} bytes")
+    flags, ppid = (NO_PARENT, 0) if task.ppid is None else (0, task.ppid)
+    head = HEADER.pack(time_ns, cpu, probe.index, task.pid, tid, ppid, flags, task.comm[:16])
+    return head + data[_FIRST : _FIRST + size].ljust(size + 7 & ~7, b"\0")
 
 
 def _record(

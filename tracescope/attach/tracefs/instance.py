@@ -1,7 +1,8 @@
-"""An own instance in tracefs: `instances/tracescope-PID-N`, with its own buffers, events, filters and clock.
+"""An own instance in tracefs: `instances/tracescope-PID-START-N`, with its own buffers, events, filters and clock.
 
 Source: Documentation/trace/ftrace.rst, "Instances"; Documentation/trace/events.rst. Nothing of the top-level instance
-is changed. A process that is killed leaves its instance; the next start removes it.
+is changed. A process that is killed leaves its instance; the next start removes it. START, the clock tick in which the
+process began, tells it from a later one with its number.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import errno
 import mmap
 import os
 import re
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
@@ -19,19 +19,18 @@ from typing import NamedTuple, Self
 from tracescope.attach.kernel.tree import threads_below
 from tracescope.attach.tracefs.pages import PageLayout, parse_header_page
 from tracescope.attach.tracefs.reader import TraceReader
-from tracescope.attach.tracefs.running import parse_stat
 from tracescope.errors import AttachError, Missing, TraceScopeError, UsageError, from_oserror
 from tracescope.host import Host
 from tracescope.printable import decode, printable
 
 __all__ = ("Leftover", "TracefsInstance", "leftovers", "remove_leftovers")
 
-_NAME = re.compile(r"tracescope-([1-9][0-9]{0,9})-([0-9]{1,9})")
+_NAME = re.compile(r"tracescope-([1-9][0-9]{0,9})-([0-9]{1,19})-([0-9]{1,9})")
 _EVENT = re.compile(r"\w[\w.-]*:\w[\w.-]*", re.ASCII)
 _NUMBERS = count()
 _MAX_FILTER = 4095
-# What the two clocks and the two readings of them may differ by.
-_SLACK_NS = 1_000_000_000
+# Behind the name in /proc/PID/stat.
+_START = 19
 
 
 class Leftover(NamedTuple):
@@ -41,15 +40,12 @@ class Leftover(NamedTuple):
     pid: int
 
 
-def _owned(host: Host, path: str, pid: int) -> bool:
-    """True while the process lives that made the instance, and not another one with its number."""
+def _began(host: Host, pid: int | str) -> str:
+    """The clock tick since boot in which a process began; empty for one that is not there."""
     try:
-        started = parse_stat(host.read(f"/proc/{pid}/stat")).start_ns
-        made = os.stat(path).st_mtime_ns
-    except (TraceScopeError, OSError, ValueError, IndexError):
-        return False
-    age = time.time_ns() - made
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started + _SLACK_NS >= age
+        return host.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[_START].decode("ascii")
+    except (TraceScopeError, IndexError, UnicodeDecodeError):
+        return ""
 
 
 def leftovers(host: Host) -> list[Leftover]:
@@ -58,12 +54,10 @@ def leftovers(host: Host) -> list[Leftover]:
         return []
     try:
         root = f"{host.tracefs}/instances"
-        found = [
-            Leftover(f"{root}/{name}", int(match[1])) for name in host.names(root) if (match := _NAME.fullmatch(name))
-        ]
+        matches = [match for name in host.names(root) if (match := _NAME.fullmatch(name))]
     except TraceScopeError:
         return []
-    return [leftover for leftover in found if not _owned(host, *leftover)]
+    return [Leftover(f"{root}/{one[0]}", int(one[1])) for one in matches if _began(host, one[1]) != one[2]]
 
 
 def remove_leftovers(host: Host) -> list[Leftover]:
@@ -215,8 +209,9 @@ class TracefsInstance:
 
 def _make_folder(host: Host) -> str:
     root = f"{host.tracefs}/instances"
+    began = _began(host, os.getpid())
     for number in _NUMBERS:
-        path = f"{root}/tracescope-{os.getpid()}-{number}"
+        path = f"{root}/tracescope-{os.getpid()}-{began}-{number}"
         try:
             os.mkdir(path)
         except FileExistsError:

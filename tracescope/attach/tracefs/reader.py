@@ -47,10 +47,10 @@ class TraceReader:
         """The CPUs that have a buffer."""
         return list(self._fds)
 
-    def read(self) -> Iterator[CpuPage]:
-        """What is there now, CPU by CPU, oldest first on each; raises Damaged for a page that is none."""
+    def read(self, limit: int = ROUND) -> Iterator[CpuPage]:
+        """What is there now, CPU by CPU, oldest first on each, at most `limit` pages of one; raises Damaged."""
         for cpu, fd in self._fds.items():
-            for _ in range(ROUND):
+            for _ in range(limit):
                 data = self._read(fd)
                 if not data:
                     break

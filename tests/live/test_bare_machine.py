@@ -1,0 +1,121 @@
+"""A machine with no BCC, bpftrace, clang or libbpf: they are covered in a mount namespace of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from glob import glob
+from pathlib import Path
+
+import pytest
+
+from tracescope.attach.bcc import find_bcc
+
+HIDE = r"""
+set -e
+mount --make-rprivate /
+for path in $FOLDERS; do mount -t tmpfs none "$path"; done
+for path in $FILES; do mount --bind /dev/null "$path"; done
+exec "$@"
+"""
+TUI = r"""
+import asyncio, subprocess, sys
+from functools import partial
+from tracescope.host import LiveHost
+from tracescope.ui.app import TraceScope, _open_session, _read_all
+
+async def main():
+    app = TraceScope(LiveHost(), read=_read_all, open_session=partial(_open_session, backend="auto"))
+    async with app.run_test(size=(140, 40)) as pilot:
+        await pilot.press("f5")
+        shown = None
+        for _ in range(600):
+            await pilot.pause(0.05)
+            subprocess.run(["/bin/true"])
+            if app.feed.totals().events:
+                kept = app.feed.records(range(app.feed.first, app.feed.end))
+                names = [session.decode(record).args for session, record in kept]
+                if any(args.get("filename") == "/bin/true" for args in names):
+                    shown = True
+                    break
+        await pilot.pause(0.3)
+        print("shown", shown, "on tracefs" in str(app.screen.query_one("#session-words").render()))
+        app.feed.stop()
+        app.exit(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def bare(require, tmp_path):
+    require(shutil.which("unshare") is not None, "no unshare(1)")
+    tried = subprocess.run(["unshare", "-m", "true"], check=False)
+    require(tried.returncode == 0, "no mount namespaces")
+    spec = find_bcc()
+    folders = [str(Path(spec.origin).parent)] if spec else []
+    tools = {shutil.which(name) for name in ("bpftrace", "clang", "llc", "gcc", "cc")} - {None}
+    libraries = glob("/usr/lib/*/libbpf.so.*") + glob("/usr/lib/*/libbcc.so.*") + glob("/usr/bin/clang-*")
+    files = {os.path.realpath(path) for path in (*tools, *libraries)}
+    environment = {
+        **os.environ,
+        "FOLDERS": " ".join(folders),
+        "FILES": " ".join(sorted(files)),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        whole = ["unshare", "-m", "sh", "-c", HIDE, "sh", *command]
+        return subprocess.run(
+            whole, env=environment, capture_output=True, text=True, errors="surrogateescape", check=False, timeout=120
+        )
+
+    return run
+
+
+def _tracescope(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "tracescope", *words)
+
+
+def test_attach_shows_execve_through_tracefs(bare):
+    command = ("--", "sh", "-c", "/bin/true one; /nonexistent/x")
+    probes = ("tracepoint:syscalls:sys_enter_execve", "tracepoint:syscalls:sys_exit_execve")
+    done = bare(*_tracescope("attach", *probes, "--json", *command))
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+
+    files = [event["args"].get("filename") for event in events if event["probe"].endswith("sys_enter_execve")]
+    assert files[1:] == ["/bin/true", None]
+    assert [event.get("errno") for event in events if "ret" in event][-1] == "ENOENT"
+    assert "bcc: Python module missing" in done.stderr
+    assert "chosen: tracefs" in done.stderr
+
+
+def test_the_doctor_says_what_is_missing_and_what_is_taken(bare):
+    done = bare(*_tracescope("doctor", "--json"))
+    checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
+
+    assert checks["bcc"]["why"] == "Python module missing"
+    assert checks["bpftrace"]["health"] == "limited"
+    assert checks["backend"]["what"].endswith("chosen: tracefs")
+
+
+@pytest.mark.parametrize("name", ["bcc", "bpftrace"])
+def test_a_backend_that_is_missing_is_refused_by_name(bare, name):
+    done = bare(*_tracescope("attach", "tracepoint:sched:sched_switch", "--backend", name))
+
+    assert done.returncode == 1
+    assert f"{name} cannot be used here" in done.stderr
+    assert "fix: apt-get install" in done.stderr
+
+
+def test_the_one_key_shows_execve(bare, tmp_path):
+    script = tmp_path / "tui.py"
+    script.write_text(TUI)
+    done = bare(sys.executable, str(script))
+
+    assert done.stdout.strip().endswith("shown True True"), done.stderr
