@@ -19,6 +19,7 @@ from tracescope.attach.record.values import argument_type
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
 from tracescope.export.bpftrace_words import Version, Words, quoted
+from tracescope.export.c.members import asked
 from tracescope.export.fields import is_char, leads_to_text
 from tracescope.export.tracer import Tracer
 from tracescope.model import Field, ProbeKind
@@ -155,23 +156,12 @@ class _Script:
             return conditions
         return [*conditions, words.expression(check_condition(parse(self._tracer.where), scope))]
 
-    def _asked(self, scope: Scope) -> Iterator[Typed]:
-        """Every expression of the user's, checked."""
-        tracer = self._tracer
-        if tracer.where.strip():
-            yield check_condition(parse(tracer.where), scope)
-        yield from (check_value(one, scope) for text in tracer.show for one in parse_list(text))
-        if tracer.hist:
-            yield check_condition(parse(tracer.hist), scope)
-        keys = parse_keys(tracer.count_by)
-        yield from (check_value(key, scope) for key in keys if not isinstance(key, KeyKind))
-
     def _kept(self, target: Target, scope: Scope) -> list[Field]:
         """The arguments that the end of a pair needs: all to print them, else those that are asked for."""
         fields = _fields(target)
         if not self._counts:
             return [field for field in fields if _format(target, field)]
-        names = {located.name for typed in self._asked(scope) for located in reads(typed)}
+        names = {located.name for typed in asked(self._tracer, scope) for located in reads(typed)}
         used = {found[1] for name in names if (found := re.match(r"args\.(\w+)", name))}
         return [field for field in fields if field.name in used]
 

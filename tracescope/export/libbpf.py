@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tracescope.attach.expression.chain import Offset
 from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
 from tracescope.errors import Refused
@@ -12,6 +14,7 @@ from tracescope.export.c.dialect import members_of
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
+from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.c.tree import libbpf_tree
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.text import template
@@ -85,48 +88,17 @@ static __always_inline u32 parent(void)
 	return BPF_CORE_READ(task, real_parent, tgid);
 }
 """
-_FILL = """
-static __always_inline void fill(struct event_head *head, u32 probe)
-{
-	u64 id = bpf_get_current_pid_tgid();
-
-	head->time_ns = bpf_ktime_get_ns();
-	head->probe = probe;
-	head->pid = id >> 32;
-	head->tid = id;
-	head->ppid = parent();
-	head->uid = bpf_get_current_uid_gid();
-	head->unread = 0;
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
-}
-"""
-_BUCKET = """
-/* Buckets in powers of two: 0 for what is negative, 1 for 0, then from 2 on [1, 2), [2, 4), [4, 8) … */
-static {inline} u32 bucket(u64 value, int is_signed)
-{{
-	u32 log = 0, more;
-
-	if (is_signed && (s64)value < 0)
-		return 0;
-	if (!value)
-		return 1;
-	more = (value > 0xffffffff) << 5;
-	value >>= more;
-	log |= more;
-	more = (value > 0xffff) << 4;
-	value >>= more;
-	log |= more;
-	more = (value > 0xff) << 3;
-	value >>= more;
-	log |= more;
-	more = (value > 0xf) << 2;
-	value >>= more;
-	log |= more;
-	more = (value > 0x3) << 1;
-	value >>= more;
-	log |= more;
-	return 2 + (log | value >> 1);
-}}
+_PARAMETERS = """
+/* Older versions of bpf_tracing.h end at the fifth. */
+#ifndef PT_REGS_PARM6
+#if defined(__TARGET_ARCH_x86)
+#define PT_REGS_PARM6(ctx) ((ctx)->r9)
+#elif defined(__TARGET_ARCH_arm64)
+#define PT_REGS_PARM6(ctx) (((const struct user_pt_regs *)(ctx))->regs[5])
+#define PT_REGS_PARM7(ctx) (((const struct user_pt_regs *)(ctx))->regs[6])
+#define PT_REGS_PARM8(ctx) (((const struct user_pt_regs *)(ctx))->regs[7])
+#endif
+#endif
 """
 _SECTIONS = {
     ProbeKind.KPROBE: "kprobe/",
@@ -150,6 +122,9 @@ class _Libbpf:
 
     def section(self, target: Target) -> str:
         return f'SEC("{_section(target)}")\n'
+
+    def function(self, target: Target, name: str) -> str:
+        return name
 
     def offset(self, step: Offset) -> str:
         named, rest = members_of(step)
@@ -244,11 +219,12 @@ def _bpf_c(tracer: Tracer, dialect: _Libbpf, made: list[Program]) -> str:
     more = ("\tif (!followed())\n\t\treturn false;\n" if tree else "") + cgroup_test(tracer.filters) + _containers(tracer)
     notes = "".join(f"\n * {note}" for note in tracer.notes)
     text = _HEAD.format(name=tracer.name, usdt=usdt, maps=maps, notes=notes)
+    text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""
     text += tree + _WANTED.format(more=more)
     if not counts or "parent()" in body:
         text += _PARENT
-    text += _BUCKET.format(inline="__always_inline") if tracer.hist else ""
-    text += "" if counts else _FILL
+    text += BUCKET.replace("@INLINE@", "__always_inline") if tracer.hist else ""
+    text += "" if counts else FILL.replace("@INLINE@", "__always_inline")
     used = helpers_used(body)
     return text + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_programs
 

@@ -160,7 +160,7 @@ class _Writer:
 
     def address(self, located: Located) -> str:
         """What the steps give: the value of a number or pointer, the address of anything else."""
-        text = f"ts_address({located.base})" if located.own else f"(u64)({located.base})"
+        text = f"ts_address((void *){located.base})" if located.own else f"(u64)({located.base})"
         for step in located.steps:
             match step:
                 case Offset(number):

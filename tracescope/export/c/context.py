@@ -16,8 +16,6 @@ from tracescope.sources.btf_types import Kind
 __all__ = ("Context", "bcc_context", "libbpf_context", "record_struct")
 
 _RECORDS = (Shape.RECORD, Shape.SYSCALL, Shape.EXEC)
-_PARAMETERS = 5
-"""As many as libbpf's PT_REGS_PARM macros reach on every processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,6 @@ def _libbpf_word(target: Target, field: Field) -> str:
     number = field.offset // 8 - 1
     match target.shape:
         case Shape.REGISTERS:
-            if number >= _PARAMETERS:
-                return f"PT_REGS_PARM{number + 1}(ctx)"
             return f"PT_REGS_PARM{number + 1}(ctx)"
         case Shape.RESULT:
             return "PT_REGS_RC(ctx)"

@@ -28,6 +28,10 @@ class Dialect(Protocol):
         """A line above a program; or empty."""
         ...
 
+    def function(self, target: Target, name: str) -> str:
+        """The name of a program's function: `name`, unless the kind of probe asks for another."""
+        ...
+
     def offset(self, step: Offset) -> str:
         """An expression for the bytes to a member of a kernel's struct."""
         ...

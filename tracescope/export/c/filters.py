@@ -12,4 +12,4 @@ def cgroup_test(filters: Filters) -> str:
     if not filters.cgroup:
         return ""
     tests = " &&\n\t    ".join(f"bpf_get_current_ancestor_cgroup_id({one.level}) != {one.id}ULL" for one in filters.cgroup)
-    return f"\tif ({tests})\n\t\treturn false;\n"
+    return f"\tif ({tests})\n\t\treturn 0;\n"

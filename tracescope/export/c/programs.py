@@ -84,7 +84,7 @@ def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
     for number, target in enumerate(tracer.targets):
         last = target.probe.rpartition(":")[2]
         kind = str(target.kind)
-        taken = {one.function.removeprefix("on_") for one in found}
+        taken = {one.struct.removesuffix("_event") for one in found}
         name = fresh(last if kind == "tracepoint" else f"{kind}_{last}", taken)
         while tracer.btf is not None and any(tracer.btf.find(f"struct {name}_{word}") for word in _STRUCTS):
             name = fresh(f"{name}_traced", taken)
@@ -113,6 +113,8 @@ class _Writer:
         self._rows = carried(target)
         self._definitions = ""
         self._prefixes = 0
+        self._entry = dialect.function(target, f"enter_{name}")
+        self._function = dialect.function(target.end or target, f"on_{name}")
         self._counts = bool(tracer.count_by or tracer.hist)
         self._scope = self._named(scope_of(target, tracer.btf))
 
@@ -172,8 +174,8 @@ class _Writer:
             entry = ""
         else:
             text = self._pair(body)
-            entry = f"enter_{self._name}"
-        function = f"on_{self._name}"
+            entry = self._entry
+        function = self._function
         struct = f"{self._name}_event"
         return Program(self._number, function, struct, self._target, tuple(columns), self._definitions + text, entry)
 
@@ -185,10 +187,11 @@ class _Writer:
     def _single(self, body: str) -> str:
         context = self._dialect.context(self._target, self._rows, self._name)
         declared = self._declarations(context, body)
+        late = self._late(context, body)
         return (
             f"\n{context.structs}/* {_comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
-            f"int on_{self._name}({context.type})\n{{\n{self._event_variable()}{declared}"
-            f"\tif (!wanted())\n\t\treturn 0;\n{self._late(context, body)}{body}\treturn 0;\n}}\n"
+            f"int {self._function}({context.type})\n{{\n{self._event_variable()}{declared}"
+            f"{_unused(declared + late + body)}\tif (!wanted())\n\t\treturn 0;\n{late}{body}\treturn 0;\n}}\n"
         )
 
     def _event_variable(self) -> str:
@@ -244,14 +247,14 @@ class _Writer:
             f"struct {struct} {{\n\tu64 time_ns;\n{members}}};\n"
             f"{self._dialect.hash_map(table, 'u64', f'struct {struct}', ENTRIES, lru=True)}\n"
             f"/* {_comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
-            f"int enter_{self._name}({enter.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
-            f"\tstruct {struct} entry = {{}};\n\n\tif (!wanted())\n\t\treturn 0;\n{reads}"
+            f"int {self._entry}({enter.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
+            f"\tstruct {struct} entry = {{}};\n\n{_unused(reads + stored)}\tif (!wanted())\n\t\treturn 0;\n{reads}"
             f"\tentry.time_ns = bpf_ktime_get_ns();\n{stored}"
             f"\t{self._dialect.update(table, 'thread', 'entry')};\n\treturn 0;\n}}\n\n"
             f"{leave.structs}/* {_comment(end.probe)} */\n{self._dialect.section(end)}"
-            f"int on_{self._name}({leave.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
+            f"int {self._function}({leave.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
             f"\tstruct {struct} *entry = {self._dialect.lookup(table, 'thread')};\n{self._event_variable()}\n"
-            f"\tif (!entry)\n\t\treturn 0;\t/* it began before the tracer did, or is not wanted */\n"
+            f"{_unused(ret_line + body)}\tif (!entry)\n\t\treturn 0;\t/* it began before the tracer did, or is not wanted */\n"
             f"{values}{ret_line}{duration}{body}"
             f"{'done:' + chr(10) if 'goto done' in body else ''}\t{self._dialect.delete(table, 'thread')};\n\treturn 0;\n}}\n"
         )
@@ -370,6 +373,10 @@ def _show(column: Column, made: CValue, statements: str, bit: int) -> str:
         return f"\t{{\n{lines}{clear}\t\tif ({test})\n\t\t\t{unread}\n\t}}\n"
     failed = f"\tif ({made.failed})\n\t\t{unread}\n" if made.failed != "0" else ""
     return f"{_lines(statements)}\tevent->{column.name} = {made.value};\n{failed}"
+
+
+def _unused(body: str) -> str:
+    return "" if _uses(body, "ctx") else "\t(void)ctx; /* what it carries was not asked for */\n"
 
 
 def _uses(body: str, name: str) -> bool:
