@@ -102,7 +102,9 @@ class _Bcc:
         return f"BPF_HASH({name}, {key}, {value}, {entries});\n"
 
     def stack_map(self, name: str, entries: int) -> str:
-        return f"BPF_STACK_TRACE({name}, {entries});\n"
+        # BPF_STACK_TRACE() rounds up with a function of the kernel's headers.
+        rounded = 1 << (entries - 1).bit_length()
+        return f'BPF_TABLE("stacktrace", int, struct bpf_stacktrace, {name}, {rounded});\n'
 
     def ring(self, name: str) -> str:
         return f"BPF_RINGBUF_OUTPUT({name}, {_RING_PAGES});\n"
@@ -144,7 +146,9 @@ def project(tracer: Tracer) -> dict[str, str]:
         "PROGRAM": c_text.replace('"""', "'''").expandtabs(4).strip("\n"),
         "MEMBERS": repr(sorted(wanted)),
         "FILTERS": repr({name: list(getattr(tracer.filters, name)) for name in ("pid", "tid", "uid", "comm")}),
-        "WHAT": ascii(f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}".replace("%", "%%")),
+        "WHAT": ascii(
+            f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}".replace("%", "%%")
+        ),
         "COUNT_OPTION": "" if tracer.counts else _COUNT_OPTION,
         "TABLES": _count_tables(tracer, made) if tracer.counts else _tables(made),
         "OUTPUT": template("counts.py", {}) if tracer.counts else template("stream.py", {"TITLE": _TITLE}),
@@ -251,7 +255,7 @@ def _tables(made: list[Program]) -> str:
         name = f"{name}{one.number}" if name[:1].isalpha() else f"Event{one.number}"
         classes.append(_class(name, ['("head", Head)', *map(_ctypes, one.columns)]))
         columns = ", ".join(ascii((column.name, column.title, str(_form(column)))) for column in one.columns)
-        rows.append(f"    {one.number}: ({name}, {ascii(one.target.probe)}, [{columns}]),\n")
+        rows.append(f"    {one.number}: ({name}, {one.target.probe!a}, [{columns}]),\n")
     return "\n\n".join(classes) + f"\n\nEVENTS = {{\n{''.join(rows)}}}\n"
 
 
@@ -267,7 +271,7 @@ def _ctypes(column: Column) -> str:
             type_ = f"ct.c_ubyte * {column.size}"
         case _:
             type_ = f"ct.c_{_FORMS[column.form]}{8 * column.size}"
-    return f"({ascii(column.name)}, {type_})"
+    return f"({column.name!a}, {type_})"
 
 
 def _count_tables(tracer: Tracer, made: list[Program]) -> str:
@@ -277,7 +281,7 @@ def _count_tables(tracer: Tracer, made: list[Program]) -> str:
     ]
     labels = [one.target.probe for one in made]
     assert all(not kind.is_stack or kind.value in ("kstack", "ustack") for kind in KeyKind)
-    return f"PROBES = {ascii(labels)}\nKEYS = {ascii(keys)}\nHISTOGRAM = {bool(tracer.hist)}\n"
+    return f"PROBES = {labels!a}\nKEYS = {keys!a}\nHISTOGRAM = {bool(tracer.hist)}\n"
 
 
 def _attach(tracer: Tracer, made: list[Program]) -> Iterator[str]:

@@ -6,7 +6,9 @@ from tracescope.export.tracer import Tracer
 
 __all__ = ("is_exec",)
 
-_CALLS = frozenset(f"tracepoint:syscalls:sys_{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit"))
+_CALLS = frozenset(
+    f"tracepoint:syscalls:sys_{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit")
+)
 
 
 def is_exec(tracer: Tracer) -> bool:

@@ -135,20 +135,20 @@ class _Libbpf:
         kind = "BPF_MAP_TYPE_LRU_HASH" if lru else "BPF_MAP_TYPE_HASH"
         return (
             f"struct {{\n\t__uint(type, {kind});\n\t__uint(max_entries, {entries});\n"
-            f"\t__type(key, {key});\n\t__type(value, {value});\n}} {name} SEC(\".maps\");\n"
+            f'\t__type(key, {key});\n\t__type(value, {value});\n}} {name} SEC(".maps");\n'
         )
 
     def stack_map(self, name: str, entries: int) -> str:
         return (
             f"struct {{\n\t__uint(type, BPF_MAP_TYPE_STACK_TRACE);\n\t__uint(max_entries, {entries});\n"
             f"\t__uint(key_size, sizeof(u32));\n\t__uint(value_size, STACK_DEPTH * sizeof(u64));\n"
-            f"}} {name} SEC(\".maps\");\n"
+            f'}} {name} SEC(".maps");\n'
         )
 
     def ring(self, name: str) -> str:
         return (
             f"struct {{\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, RING_BYTES);\n"
-            f"}} {name} SEC(\".maps\");\n"
+            f'}} {name} SEC(".maps");\n'
         )
 
     def lookup(self, table: str, key: str) -> str:
@@ -212,11 +212,17 @@ def _bpf_c(tracer: Tracer, dialect: _Libbpf, made: list[Program]) -> str:
     counts = bool(tracer.count_by or tracer.hist)
     body = "".join(program.text for program in made)
     usdt = "#include <bpf/usdt.bpf.h>\n" if any(one.target.kind is ProbeKind.USDT for one in made) else ""
-    maps = f"\n{dialect.hash_map('counts', 'struct count_key', 'u64', ENTRIES)}" if counts else f"\n{dialect.ring('events')}"
+    maps = (
+        f"\n{dialect.hash_map('counts', 'struct count_key', 'u64', ENTRIES)}"
+        if counts
+        else f"\n{dialect.ring('events')}"
+    )
     if "&stacks" in body:
         maps += f"\n{dialect.stack_map('stacks', ENTRIES)}"
     tree, tree_programs = libbpf_tree(dialect) if tracer.filters.tree else ("", "")
-    more = ("\tif (!followed())\n\t\treturn false;\n" if tree else "") + cgroup_test(tracer.filters) + _containers(tracer)
+    more = (
+        ("\tif (!followed())\n\t\treturn false;\n" if tree else "") + cgroup_test(tracer.filters) + _containers(tracer)
+    )
     notes = "".join(f"\n * {note}" for note in tracer.notes)
     text = _HEAD.format(name=tracer.name, usdt=usdt, maps=maps, notes=notes)
     text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""

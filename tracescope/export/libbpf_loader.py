@@ -315,9 +315,7 @@ def _streaming(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         "BODY": body + (_FOLLOW if tracer.filters.tree else ""),
         "RING_VARIABLE": "\tstruct ring_buffer *ring = NULL;\n",
         "AFTER_ATTACH": _RING_ATTACH % (tracer.name, _TITLE),
-        "WAIT": (
-            "\t\terror = ring_buffer__poll(ring, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n"
-        ),
+        "WAIT": ("\t\terror = ring_buffer__poll(ring, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n"),
         "FINISH": (
             "\t/* What was handed over before the end. */\n\tring_buffer__consume(ring);\n"
             '\tfprintf(stderr, "%llu events, %llu lost\\n", shown, (unsigned long long)skel->bss->lost);\n'
@@ -364,7 +362,9 @@ def _counting(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         "bucket": _BUCKET if tracer.hist else "",
     }
     if tracer.hist:
-        counted = (_COUNTED % values).replace("\n\treturn one->count < other->count ? 1 : one->count > other->count ? -1 : 0;", "")
+        counted = (_COUNTED % values).replace(
+            "\n\treturn one->count < other->count ? 1 : one->count > other->count ? -1 : 0;", ""
+        )
     else:
         counted = _COUNTED % values
     return {
@@ -408,7 +408,11 @@ def _attach_more(tracer: Tracer, made: list[Program]) -> str:
             calls += _attach(one.target.end, one.function)
         else:
             calls += _attach(one.target, one.function)
-    links = "" if not calls or any("attach_samples" in call for call in calls) else "\nstatic struct bpf_link *links[1024];\nstatic int link_count;\n"
+    links = (
+        ""
+        if not calls or any("attach_samples" in call for call in calls)
+        else "\nstatic struct bpf_link *links[1024];\nstatic int link_count;\n"
+    )
     perf = _PERF if any("attach_samples" in call for call in calls) else ""
     body = "".join(calls)
     variable = "\tint error;\n\n" if "error" in body else ""

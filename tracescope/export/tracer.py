@@ -33,7 +33,9 @@ class Tracer:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader of the exported program is to know."""
-        exec_calls = [target.format.name for target in self.targets if target.format.name.endswith(("execve", "execveat"))]
+        exec_calls = [
+            target.format.name for target in self.targets if target.format.name.endswith(("execve", "execveat"))
+        ]
         if not exec_calls:
             return ()
         return (

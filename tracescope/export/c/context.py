@@ -144,7 +144,9 @@ def _read_usdt(rows: tuple[Carried, ...], *, bcc: bool) -> dict[str, str]:
         if not one.is_number:
             raise Refused(f"{one.field.name} cannot be exported", "it is no number")
         if bcc:
-            found[one.field.name] = f"\t{one.type} {one.name} = 0;\n\tbpf_usdt_readarg({number + 1}, ctx, &{one.name});\n"
+            found[one.field.name] = (
+                f"\t{one.type} {one.name} = 0;\n\tbpf_usdt_readarg({number + 1}, ctx, &{one.name});\n"
+            )
         else:
             value = f"{one.name}_word"
             found[one.field.name] = (

@@ -11,5 +11,7 @@ def cgroup_test(filters: Filters) -> str:
     """Statements that leave when the current thread is in none of the control groups."""
     if not filters.cgroup:
         return ""
-    tests = " &&\n\t    ".join(f"bpf_get_current_ancestor_cgroup_id({one.level}) != {one.id}ULL" for one in filters.cgroup)
+    tests = " &&\n\t    ".join(
+        f"bpf_get_current_ancestor_cgroup_id({one.level}) != {one.id}ULL" for one in filters.cgroup
+    )
     return f"\tif ({tests})\n\t\treturn 0;\n"

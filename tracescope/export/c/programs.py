@@ -292,7 +292,7 @@ class _Writer:
             return f"\tif ({read} < 0){unread}"
         if column.is_number:
             return f"\tevent->{column.name} = {row.name};\n"
-        clear = "\t__builtin_memset(event->{0}, 0, {1});\n".format(column.name, size) if column.form is Form.TEXT else ""
+        clear = f"\t__builtin_memset(event->{column.name}, 0, {size});\n" if column.form is Form.TEXT else ""
         return f"{clear}\tbpf_probe_read_kernel(event->{column.name}, {row.field.size}, {row.name});\n"
 
     def _handing_over(self, fills: str) -> str:
@@ -326,7 +326,9 @@ class _Writer:
             self._definitions += made.definitions
             signed = int(sign_of(typed) is True)
             failed = f"\tif ({made.failed})\n\t{self._leave()}" if made.failed != "0" else ""
-            lines.append(f"{_lines(before(typed) + made.statements)}{failed}\tkey.bucket = bucket({made.value}, {signed});\n")
+            lines.append(
+                f"{_lines(before(typed) + made.statements)}{failed}\tkey.bucket = bucket({made.value}, {signed});\n"
+            )
         lines.append(
             f"\tfound = {self._dialect.lookup('counts', 'key')};\n"
             "\tif (found)\n\t\t__sync_fetch_and_add(found, 1);\n"
@@ -357,7 +359,9 @@ def _keyed(key: Key, made: CValue, statements: str) -> str:
 def _shown(title: str, made: CValue, signed: bool | None, used: Sequence[str]) -> Column:
     name = fresh(f"show_{identifier(title.replace('args.', ''))}"[:40], used)
     if isinstance(made.type, Text):
-        return Column(name, title, Form.TEXT, TEXT_BYTES if made.type.size is None else min(TEXT_BYTES, made.type.size + 1))
+        return Column(
+            name, title, Form.TEXT, TEXT_BYTES if made.type.size is None else min(TEXT_BYTES, made.type.size + 1)
+        )
     if isinstance(made.type, Pointer):
         return Column(name, title, Form.ADDRESS, 8)
     return Column(name, title, Form.SIGNED if signed else Form.UNSIGNED, 8)
