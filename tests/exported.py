@@ -85,7 +85,7 @@ def running(*commands: list[str]) -> Iterator[list[Running]]:
     tracers: list[Running] = []
     try:
         for command in commands:
-            tracers.append(Running(command))
+            tracers.append(Running(command))  # noqa: PERF401 - those that run are ended when the next one fails
         yield tracers
     finally:
         for tracer in tracers:

@@ -24,13 +24,13 @@ from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
-from tracescope.model import ProbeKind
+from tracescope.model import EventFormat, ProbeKind
 
-__all__ = ("project",)
+__all__ = ("COUNT_OPTION", "HEAD_CLASS", "TITLE", "head_text", "project", "python_values", "tree_parts")
 
 _RING_PAGES = 1024
-_TITLE = "TIME            PID     TID     PPID    COMM PROBE VALUES"
-_PARENT = """
+TITLE = "TIME            PID     TID     PPID    COMM PROBE VALUES"
+_MEMBER = """
 /* A member of a kernel's struct: where it lies comes from the running kernel's BTF. */
 static inline u64 member(u64 address)
 {
@@ -39,7 +39,8 @@ static inline u64 member(u64 address)
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
 	return value;
 }
-
+"""
+_PARENT = """
 static inline u32 parent(void)
 {
 	u64 task = member(bpf_get_current_task() + OFFSET_struct_task_struct_real_parent);
@@ -65,7 +66,7 @@ _FORMS = {Form.SIGNED: "int", Form.UNSIGNED: "uint", Form.ADDRESS: "uint"}
 class _Bcc:
     """The words of BCC's C."""
 
-    parent = _PARENT
+    parent = _MEMBER + _PARENT
     lose = "int zero = 0;\n\nlost.atomic_increment(zero);\n"
 
     def context(self, target: Target, rows: tuple[Carried, ...], name: str) -> Context:
@@ -80,7 +81,7 @@ class _Bcc:
             return Context("u64 *ctx", {one.field.name: one.name for one in rows}, reads)
         return bcc_context(target, rows, name)
 
-    def section(self, target: Target) -> str:
+    def section(self, target: Target) -> str:  # noqa: ARG002 - what the protocol says
         return ""
 
     def function(self, target: Target, name: str) -> str:
@@ -137,27 +138,35 @@ def project(tracer: Tracer) -> dict[str, str]:
     tracer = replace(tracer, targets=tuple(one for target in tracer.targets for one in _sites(target)))
     made = programs(tracer, _Bcc())
     c_text = _program(tracer, made)
-    members = re.findall(r"\bOFFSET_(struct|union)_(\w+)", c_text)
-    known = {f"{struct.replace(' ', '_')}_{member}": (struct, member) for struct, member in _members(tracer)}
-    wanted = {known[f"{kind}_{rest}"] for kind, rest in members}
-    values = {
-        "NAME": tracer.name,
+    values = python_values(tracer, c_text, set(_members(tracer)), _what(made))
+    values |= {
         "ABOUT": "".join(f"{note}\n" for note in tracer.notes),
-        "PROGRAM": c_text.replace('"""', "'''").expandtabs(4).strip("\n"),
-        "MEMBERS": repr(sorted(wanted)),
-        "FILTERS": repr({name: list(getattr(tracer.filters, name)) for name in ("pid", "tid", "uid", "comm")}),
-        "WHAT": ascii(
-            f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}".replace("%", "%%")
-        ),
-        "COUNT_OPTION": "" if tracer.counts else _COUNT_OPTION,
+        "COUNT_OPTION": "" if tracer.counts else COUNT_OPTION,
         "TABLES": _count_tables(tracer, made) if tracer.counts else _tables(made),
-        "OUTPUT": template("counts.py", {}) if tracer.counts else template("stream.py", {"TITLE": _TITLE}),
+        "OUTPUT": template("counts.py.in", {}) if tracer.counts else template("stream.py.in", {"TITLE": TITLE}),
         "ATTACH": "".join(f"    {line}\n" for line in _attach(tracer, made)),
     }
-    return {f"{tracer.name}.py": template("program.py", values)}
+    return {f"{tracer.name}.py": template("program.py.in", values)}
 
 
-_COUNT_OPTION = '    parser.add_argument("-n", "--count", type=int, metavar="N", help="end after so many events")\n'
+COUNT_OPTION = '    parser.add_argument("-n", "--count", type=int, metavar="N", help="end after so many events")\n'
+
+
+def _what(made: list[Program]) -> str:
+    return f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}"
+
+
+def python_values(tracer: Tracer, c_text: str, members: set[tuple[str, str]], what: str) -> dict[str, str]:
+    """What every program has; of `members`, those that its C names are looked up when it starts."""
+    known = {f"OFFSET_{struct.replace(' ', '_')}_{member}": (struct, member) for struct, member in members}
+    wanted = sorted({known[name] for name in re.findall(r"\bOFFSET_(?:struct|union)_\w+", c_text)})
+    return {
+        "NAME": tracer.name,
+        "PROGRAM": c_text.replace('"""', "'''").expandtabs(4).strip("\n"),
+        "MEMBERS": repr(wanted),
+        "FILTERS": ascii({name: list(getattr(tracer.filters, name)) for name in ("pid", "tid", "uid", "comm")}),
+        "WHAT": ascii(what.replace("%", "%%")),
+    }
 
 
 def _sites(target: Target) -> Iterator[Target]:
@@ -195,23 +204,37 @@ def _program(tracer: Tracer, made: list[Program]) -> str:
         shared, maps = structs(made), dialect.ring("events")
     if "stacks." in body:
         maps += dialect.stack_map("stacks", ENTRIES)
-    maps += "BPF_ARRAY(lost, u64, 1);    /* events that found no room */\n"
-    more, helpers = cgroup_test(tracer.filters) + _containers(tracer), ""
-    if tracer.filters.tree:
-        maps += "BPF_HASH(tree, u32, u8, 32768);    /* the threads that are followed */\n"
-        more += "\tif (!tree.lookup(&tid))\n\t\treturn 0;\n"
-        helpers = "".join(
-            follow_text(name, {field.name: load(field) for field in format_.fields if field.size == 4})
-            for name, format_ in _helpers(tracer)
-        )
-    text = f"{shared}\n{maps}"
-    needs_parent = not tracer.counts or "parent()" in body
-    text += _PARENT if needs_parent or "member(" in more else ""
-    text += _WANTED.format(more=more)
-    text += BUCKET.replace("@INLINE@", "inline") if tracer.hist else ""
-    text += "" if tracer.counts else FILL.replace("@INLINE@", "inline")
+    head = head_text(tracer, f"{shared}\n{maps}", parent=not tracer.counts or "parent()" in body)
+    head += BUCKET.replace("@INLINE@", "inline") if tracer.hist else ""
+    head += "" if tracer.counts else FILL.replace("@INLINE@", "inline")
     used = helpers_used(body)
-    return text + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + helpers
+    return head + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_parts(tracer)[0]
+
+
+def head_text(tracer: Tracer, begin: str, *, parent: bool = True) -> str:
+    """What comes before the programs: structs and maps as given, those of all programs, `wanted()`, `parent()`."""
+    text = f"{begin}BPF_ARRAY(lost, u64, 1);    /* events that found no room */\n"
+    more = cgroup_test(tracer.filters) + _containers(tracer)
+    if tracer.filters.tree:
+        text += "BPF_HASH(tree, u32, u8, 32768);    /* the threads that are followed */\n"
+        more += "\tif (!tree.lookup(&tid))\n\t\treturn 0;\n"
+    text += _MEMBER if parent or "member(" in more else ""
+    text += _PARENT if parent else ""
+    return text + _WANTED.format(more=more)
+
+
+def tree_parts(tracer: Tracer) -> tuple[str, list[str], list[str]]:
+    """The programs that follow a tree; the lines that attach them before the probes, and after them."""
+    if not tracer.filters.tree:
+        return "", [], []
+    helpers = _helpers(tracer)
+    text = "".join(
+        follow_text(name, {field.name: load(field) for field in format_.fields if field.size == 4})
+        for name, format_ in helpers
+    )
+    before = [_tracepoint(format_, name) for name, format_ in helpers if name != "follow_exit"]
+    before += [f'b["tree"][ct.c_uint32({int(pid)})] = ct.c_uint8(1)' for pid in tracer.filters.tree]
+    return text, before, [_tracepoint(format_, name) for name, format_ in helpers if name == "follow_exit"]
 
 
 def _containers(tracer: Tracer) -> str:
@@ -226,7 +249,7 @@ def _containers(tracer: Tracer) -> str:
     )
 
 
-def _helpers(tracer: Tracer) -> list[tuple[str, object]]:
+def _helpers(tracer: Tracer) -> list[tuple[str, EventFormat]]:
     if tracer.plan is None:
         raise Refused("descendants cannot be followed", "the events for it are not known here")
     helpers = [*tracer.plan.before, *tracer.plan.after]
@@ -247,8 +270,11 @@ _HEAD = (
 )  # fmt: skip
 
 
+HEAD_CLASS = _class("Head", _HEAD)
+
+
 def _tables(made: list[Program]) -> str:
-    classes = [_class("Head", _HEAD)]
+    classes = [HEAD_CLASS]
     rows = []
     for one in made:
         name = "".join(word.capitalize() for word in one.struct.split("_"))
@@ -285,12 +311,8 @@ def _count_tables(tracer: Tracer, made: list[Program]) -> str:
 
 
 def _attach(tracer: Tracer, made: list[Program]) -> Iterator[str]:
-    helpers = _helpers(tracer) if tracer.filters.tree else []
-    for name, format_ in helpers:
-        if name != "follow_exit":
-            yield _tracepoint(format_, name)
-    for pid in tracer.filters.tree:
-        yield f'b["tree"][ct.c_uint32({int(pid)})] = ct.c_uint8(1)'
+    _, before, after = tree_parts(tracer)
+    yield from before
     for one in made:
         if one.entry and one.target.end:
             # First the end: a call that is seen to begin is seen to end.
@@ -298,13 +320,11 @@ def _attach(tracer: Tracer, made: list[Program]) -> Iterator[str]:
             yield from _attach_one(one.target, one.entry)
         else:
             yield from _attach_one(one.target, one.function)
-    for name, format_ in helpers:
-        if name == "follow_exit":
-            yield _tracepoint(format_, name)
+    yield from after
 
 
-def _tracepoint(format_: object, function: str) -> str:
-    return f'b.attach_tracepoint(tp="{format_.group}:{format_.name}", fn_name="{function}")'  # type: ignore[attr-defined]
+def _tracepoint(format_: EventFormat, function: str) -> str:
+    return f'b.attach_tracepoint(tp="{format_.group}:{format_.name}", fn_name="{function}")'
 
 
 def _attach_one(target: Target, function: str) -> Iterator[str]:

@@ -22,12 +22,13 @@ from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
 from tracescope.sources.btf import Btf
 
-__all__ = ("project",)
+__all__ = ("Libbpf", "head_text", "project")
 
 _HEAD = """\
 /* {name}: written by TraceScope.{notes}
  *
- * CO-RE: types come from vmlinux.h, and libbpf moves every access to a kernel's member to where the running kernel has it.
+ * CO-RE: types come from vmlinux.h, and libbpf moves every access to a member of the kernel's structs to where the
+ * running kernel has it.
  */
 #include "vmlinux.h"
 
@@ -108,7 +109,7 @@ _SECTIONS = {
 }
 
 
-class _Libbpf:
+class Libbpf:
     """The words of libbpf's C."""
 
     parent = _PARENT
@@ -123,7 +124,7 @@ class _Libbpf:
     def section(self, target: Target) -> str:
         return f'SEC("{_section(target)}")\n'
 
-    def function(self, target: Target, name: str) -> str:
+    def function(self, target: Target, name: str) -> str:  # noqa: ARG002 - what the protocol says
         return name
 
     def offset(self, step: Offset) -> str:
@@ -163,7 +164,7 @@ class _Libbpf:
     def reserve(self, ring: str, size: str) -> str:
         return f"bpf_ringbuf_reserve(&{ring}, {size}, 0)"
 
-    def submit(self, ring: str, event: str) -> str:
+    def submit(self, ring: str, event: str) -> str:  # noqa: ARG002
         return f"bpf_ringbuf_submit({event}, 0)"
 
     def stack(self, table: str, flags: str) -> str:
@@ -196,7 +197,7 @@ def project(tracer: Tracer) -> dict[str, str]:
         from tracescope.export.exec_libbpf import exec_project
 
         return exec_project(tracer)
-    dialect = _Libbpf(tracer.btf)
+    dialect = Libbpf(tracer.btf)
     made = programs(tracer, dialect)
     name = tracer.name
     return {
@@ -208,8 +209,8 @@ def project(tracer: Tracer) -> dict[str, str]:
     }
 
 
-def _bpf_c(tracer: Tracer, dialect: _Libbpf, made: list[Program]) -> str:
-    counts = bool(tracer.count_by or tracer.hist)
+def _bpf_c(tracer: Tracer, dialect: Libbpf, made: list[Program]) -> str:
+    counts = tracer.counts
     body = "".join(program.text for program in made)
     usdt = "#include <bpf/usdt.bpf.h>\n" if any(one.target.kind is ProbeKind.USDT for one in made) else ""
     maps = (
@@ -220,19 +221,23 @@ def _bpf_c(tracer: Tracer, dialect: _Libbpf, made: list[Program]) -> str:
     if "&stacks" in body:
         maps += f"\n{dialect.stack_map('stacks', ENTRIES)}"
     tree, tree_programs = libbpf_tree(dialect) if tracer.filters.tree else ("", "")
-    more = (
-        ("\tif (!followed())\n\t\treturn false;\n" if tree else "") + cgroup_test(tracer.filters) + _containers(tracer)
-    )
     notes = "".join(f"\n * {note}" for note in tracer.notes)
-    text = _HEAD.format(name=tracer.name, usdt=usdt, maps=maps, notes=notes)
+    text = head_text(tracer, dialect, maps, notes=notes, tree=tree, includes=usdt, parent=not counts or "parent()" in body)
     text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""
-    text += tree + _WANTED.format(more=more)
-    if not counts or "parent()" in body:
-        text += _PARENT
     text += BUCKET.replace("@INLINE@", "__always_inline") if tracer.hist else ""
     text += "" if counts else FILL.replace("@INLINE@", "__always_inline")
     used = helpers_used(body)
     return text + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_programs
+
+
+def head_text(
+    tracer: Tracer, dialect: Libbpf, maps: str, *, notes: str, tree: str, includes: str = "", parent: bool = True
+) -> str:
+    """What comes before the programs: includes, maps, `wanted()`, `parent()`."""
+    more = "\tif (!followed())\n\t\treturn false;\n" if tree else ""
+    more += cgroup_test(tracer.filters) + _containers(tracer)
+    text = _HEAD.format(name=tracer.name, usdt=includes, maps=maps, notes=notes)
+    return text + tree + _WANTED.format(more=more) + (dialect.parent if parent else "")
 
 
 def _containers(tracer: Tracer) -> str:

@@ -15,7 +15,7 @@ from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
 
-__all__ = ("loader", "readme")
+__all__ = ("exec_loader", "loader", "readme")
 
 _MOST = 16
 _TITLE = "TIME            PID     TID     PPID    COMM             PROBE VALUES"
@@ -243,10 +243,19 @@ static int attach_samples(struct bpf_program *program, __u32 type, __u64 config,
 
 def loader(tracer: Tracer, made: list[Program]) -> str:
     """NAME.c; raises Refused."""
+    values = _values(tracer, _usage(made))
+    values |= _counting(tracer, made) if tracer.counts else _streaming(tracer, made)
+    values["BODY"] += _attach_more(tracer, made)
+    if "links[" in values["BODY"]:
+        values["CLEAN"] = "\twhile (link_count)\n\t\tbpf_link__destroy(links[--link_count]);\n" + values["CLEAN"]
+    return template("loader.c", values)
+
+
+def _values(tracer: Tracer, what: str) -> dict[str, str]:
     filters = tracer.filters
-    values = {
+    return {
         "NAME": tracer.name,
-        "WHAT": _usage(made),
+        "WHAT": what,
         "PIDS": _list(filters.pid),
         "TIDS": _list(filters.tid),
         "UIDS": _list(filters.uid),
@@ -257,11 +266,6 @@ def loader(tracer: Tracer, made: list[Program]) -> str:
         "COUNT_USAGE": "" if tracer.counts else '\t"  -n, --count N        end after so many events\\n"\n',
         "BEFORE_ATTACH": _followed(tracer),
     }
-    values |= _counting(tracer, made) if tracer.counts else _streaming(tracer, made)
-    values["BODY"] += _attach_more(tracer, made)
-    if "links[" in values["BODY"]:
-        values["CLEAN"] = "\twhile (link_count)\n\t\tbpf_link__destroy(links[--link_count]);\n" + values["CLEAN"]
-    return template("loader.c", values)
 
 
 def _usage(made: list[Program]) -> str:
@@ -299,6 +303,14 @@ static int follow(int tree, __u32 thread)
 """
 
 
+def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
+    """NAME.c of the exec tracer: how its events are printed, and the cases that tell them apart."""
+    values = _values(tracer, "Shows programs that start, fail to start, and end.") | _stream_values(tracer)
+    values["BODY"] = f"{_PRINT_HEAD}{_CLOCK}{printing}{_ON_EVENT % cases}{_FOLLOW if tracer.filters.tree else ''}"
+    values["BODY"] += _attach_more(tracer, [])
+    return template("loader.c", values)
+
+
 # Events
 
 
@@ -311,8 +323,11 @@ def _streaming(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         for one in made
     )
     body += _ON_EVENT % f"{cases}\tdefault:\n\t\treturn 0;\n"
+    return {"BODY": body + (_FOLLOW if tracer.filters.tree else ""), **_stream_values(tracer)}
+
+
+def _stream_values(tracer: Tracer) -> dict[str, str]:
     return {
-        "BODY": body + (_FOLLOW if tracer.filters.tree else ""),
         "RING_VARIABLE": "\tstruct ring_buffer *ring = NULL;\n",
         "AFTER_ATTACH": _RING_ATTACH % (tracer.name, _TITLE),
         "WAIT": ("\t\terror = ring_buffer__poll(ring, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n"),

@@ -69,8 +69,6 @@ def bcc_context(target: Target, rows: tuple[Carried, ...], name: str) -> Context
     if target.shape in _RECORDS:
         struct = f"{name}_args"
         return Context(f"struct {struct} *ctx", _members(target.format), {}, record_struct(target.format, struct))
-    if target.shape is Shape.OPERANDS:
-        return Context("struct pt_regs *ctx", {one.field.name: one.name for one in rows}, _read_usdt(rows, bcc=True))
     return Context("u64 *ctx", {one.field.name: _word(target, one.field) for one in rows}, {})
 
 
@@ -84,13 +82,13 @@ def libbpf_context(target: Target, rows: tuple[Carried, ...], name: str, btf: Bt
     if target.shape is Shape.RECORD:
         struct = _known_record(target.format, btf)
         if struct:
-            return Context(f"struct {struct} *ctx", {name: path for name, path in _raw_members(target.format)}, {})
+            return Context(f"struct {struct} *ctx", dict(_raw_members(target.format)), {})
         own = f"{name}_args"
         return Context(f"struct {own} *ctx", _members(target.format), {}, record_struct(target.format, own))
     words = {one.field.name: _libbpf_word(target, one.field) for one in rows}
     if target.shape is Shape.OPERANDS:
         words = {one.field.name: one.name for one in rows}
-        return Context("struct pt_regs *ctx", words, _read_usdt(rows, bcc=False))
+        return Context("struct pt_regs *ctx", words, _read_usdt(rows))
     if target.shape is Shape.SAMPLE:
         return Context("struct bpf_perf_event_data *ctx", words, {})
     if target.shape in (Shape.REGISTERS, Shape.RESULT):
@@ -137,19 +135,14 @@ def _libbpf_word(target: Target, field: Field) -> str:
     return f"ctx->args[{number}]" if target.kind is ProbeKind.RAWTRACEPOINT else f"ctx[{number}]"
 
 
-def _read_usdt(rows: tuple[Carried, ...], *, bcc: bool) -> dict[str, str]:
+def _read_usdt(rows: tuple[Carried, ...]) -> dict[str, str]:
     """Each site may keep an argument elsewhere: the notes say where, the loader knows them."""
     found = {}
     for number, one in enumerate(rows):
         if not one.is_number:
             raise Refused(f"{one.field.name} cannot be exported", "it is no number")
-        if bcc:
-            found[one.field.name] = (
-                f"\t{one.type} {one.name} = 0;\n\tbpf_usdt_readarg({number + 1}, ctx, &{one.name});\n"
-            )
-        else:
-            value = f"{one.name}_word"
-            found[one.field.name] = (
-                f"\tlong {value} = 0;\n\tbpf_usdt_arg(ctx, {number}, &{value});\n\t{one.type} {one.name} = {value};\n"
-            )
+        value = f"{one.name}_word"
+        found[one.field.name] = (
+            f"\tlong {value} = 0;\n\tbpf_usdt_arg(ctx, {number}, &{value});\n\t{one.type} {one.name} = {value};\n"
+        )
     return found

@@ -1,4 +1,4 @@
-"""The words that differ between BCC's C and libbpf's: maps, the ring buffer, context, members of kernel structs. Pure."""
+"""The words that differ between BCC's C and libbpf's: maps, ring buffer, context, members of structs. Pure."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from tracescope.export.c.carried import Column
 from tracescope.export.c.programs import Key, Program, keys_of
 from tracescope.export.tracer import Tracer
 
-__all__ = ("HEAD_STRUCT", "header", "key_struct", "structs", "tracer_keys")
+__all__ = ("HEAD_STRUCT", "header", "header_text", "key_struct", "structs", "tracer_keys")
 
 HEAD_STRUCT = """\
 /* What every event begins with. */
@@ -48,7 +48,12 @@ struct comm_name {{
 def header(tracer: Tracer, made: list[Program]) -> str:
     """The header file."""
     body = key_struct(tracer_keys(tracer), hist=bool(tracer.hist)) if tracer.counts else structs(made)
-    return _HEADER.format(name=tracer.name, guard=f"{tracer.name.upper()}_H", body=body)
+    return header_text(tracer.name, body)
+
+
+def header_text(name: str, body: str) -> str:
+    """The header file with these structs."""
+    return _HEADER.format(name=name, guard=f"{name.upper()}_H", body=body)
 
 
 def tracer_keys(tracer: Tracer) -> list[Key]:
@@ -74,7 +79,8 @@ def key_struct(keys: list[Key], *, hist: bool) -> str:
         if key.kind is KeyKind.USER_STACK:
             lines.append(f"\t__u64 {key.column.name}_pid;")
     inner = "\n".join(lines)
-    return f"/* What is counted by; no gaps between the members, or what lies in them would count too. */\nstruct count_key {{\n{inner}\n}};\n"
+    comment = "/* What is counted by; no gaps between the members, or what lies in them would count too. */"
+    return f"{comment}\nstruct count_key {{\n{inner}\n}};\n"
 
 
 def _member(column: Column) -> str:

@@ -1,4 +1,4 @@
-"""The programs of a tracer in C, for BCC and libbpf alike: one a probe, two where entry and return are one event. Pure."""
+"""The programs of a tracer in C, for BCC and libbpf alike: one a probe, two for entry and return as one. Pure."""
 
 from __future__ import annotations
 
