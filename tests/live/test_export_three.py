@@ -152,8 +152,8 @@ def test_the_same_counts_in_all_three(name, tmp_path, vmlinux):
     )
     assert len(own) == by_libbpf == by_bcc == by_bpftrace > 0
     if name == "stacks":
-        assert "ksys_" in native + "ksys_" or "__x64_sys_openat" in native
-        assert "openat" in native and "openat" in python
+        assert "openat+0x" in native
+        assert "openat+0x" in python
 
 
 def test_the_same_histogram_in_all_three(tmp_path, vmlinux):
@@ -193,7 +193,8 @@ def test_samples(tmp_path, vmlinux):
     own, script, python, native = run_all(tmp_path, vmlinux, one, workload(tmp_path, COMM, burn))
     counted = [sum(map(int, re.findall(r"^ *(\d+)  profile:", out, re.MULTILINE))) for out in (native, python)]
     # Each tracer has a clock of its own.
-    assert all(abs(count - len(own)) < 20 for count in counted) and min(counted) > 5
+    assert all(abs(count - len(own)) < 20 for count in counted)
+    assert min(counted) > 5
     assert script.count("]: ") > 0
 
 
@@ -211,4 +212,5 @@ def test_functions_of_the_kernel_are_built(tmp_path, vmlinux):
     build(tmp_path, vmlinux)
     (text,) = bcc.project(tracer).values()
     compile(text, "reads.py", "exec")
-    assert "event='vfs_read'" in text and "int kfunc__vmlinux__vfs_read(u64 *ctx)" in text
+    assert "event='vfs_read'" in text
+    assert "int kfunc__vmlinux__vfs_read(u64 *ctx)" in text

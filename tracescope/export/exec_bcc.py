@@ -71,7 +71,12 @@ def exec_program(tracer: Tracer) -> dict[str, str]:
         return f"OFFSET_struct_{struct}_{member}"
 
     programs = bcc_text(offset)
-    c_text = bcc.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n") + FILL.replace("@INLINE@", "inline") + _CONTEXTS + programs
+    c_text = (
+        bcc.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n")
+        + FILL.replace("@INLINE@", "inline")
+        + _CONTEXTS
+        + programs
+    )
     follow, before, after = bcc.tree_parts(tracer)
     lines = [*before, *_ATTACH, *after]
     values = bcc.python_values(tracer, c_text + follow, wanted, "Shows programs that start, fail to start, and end.")

@@ -40,7 +40,7 @@ _CASES = """\
 
 def exec_project(tracer: Tracer) -> dict[str, str]:
     """The files by name; raises Refused."""
-    dialect = libbpf.Libbpf(tracer.btf)
+    dialect = libbpf.words(tracer.btf)
     maps = (
         f"{dialect.hash_map('calls', 'u64', 'struct call', CALLS, lru=True)}\n"
         f"/* When a process's last exec was done. */\n{dialect.hash_map('started', 'u32', 'u64', 32768)}\n{_SCRATCH}"

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 from tracescope.export.text import template
-from tracescope.export.tracer import Tracer
 
 __all__ = ("ABOUT", "CALLS", "bcc_text", "libbpf_text", "structs_text")
 
@@ -18,10 +17,10 @@ Every start of a program, every attempt that failed, every end of a process, one
   exec_failed  when execve or execveat returns an error; argv as the caller gave it
   exit         when the last thread of a process ends: exit code, signal, lifetime since its exec, CPU time
 
-Compared with the other two exports of the same probes: BCC and libbpf print the same. bpftrace prints entry and return of
+Compared with the other exports of the same probes: BCC and libbpf print the same. bpftrace prints entry and return of
 the calls as two lines; it cuts argv at 16 arguments or at an empty one, leaves out what is not in memory at entry, and
-does not see how a process ended. Starts of 32-bit programs are seen here, their failures are not. `tracescope exec` knows
-more: forks, the executed file behind a script, argv beyond 4 KiB, containers."""
+does not see how a process ended. Starts of 32-bit programs are seen here, their failures are not. `tracescope exec`
+knows more: forks, the executed file behind a script, argv beyond 4 KiB, containers."""
 _READ = re.compile(r"READ\((\w+), ([\w./, ]+)\)")
 _SECTIONS = {
     "SECTION_ENTER_EXECVE": "tracepoint/syscalls/sys_enter_execve",

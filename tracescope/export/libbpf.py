@@ -10,7 +10,7 @@ from tracescope.errors import Refused
 from tracescope.export import libbpf_loader
 from tracescope.export.c.carried import Carried
 from tracescope.export.c.context import Context, libbpf_context
-from tracescope.export.c.dialect import members_of
+from tracescope.export.c.dialect import Dialect, members_of
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
@@ -22,7 +22,7 @@ from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
 from tracescope.sources.btf import Btf
 
-__all__ = ("Libbpf", "head_text", "project")
+__all__ = ("head_text", "project", "words")
 
 _HEAD = """\
 /* {name}: written by TraceScope.{notes}
@@ -109,7 +109,7 @@ _SECTIONS = {
 }
 
 
-class Libbpf:
+class _Libbpf:
     """The words of libbpf's C."""
 
     parent = _PARENT
@@ -171,6 +171,11 @@ class Libbpf:
         return f"bpf_get_stackid(ctx, &{table}, {flags})"
 
 
+def words(btf: Btf | None) -> Dialect:
+    """The words of libbpf's C, on a kernel with these types."""
+    return _Libbpf(btf)
+
+
 def _section(target: Target) -> str:
     place = target.place
     match place:
@@ -197,7 +202,7 @@ def project(tracer: Tracer) -> dict[str, str]:
         from tracescope.export.exec_libbpf import exec_project
 
         return exec_project(tracer)
-    dialect = Libbpf(tracer.btf)
+    dialect = words(tracer.btf)
     made = programs(tracer, dialect)
     name = tracer.name
     return {
@@ -209,7 +214,7 @@ def project(tracer: Tracer) -> dict[str, str]:
     }
 
 
-def _bpf_c(tracer: Tracer, dialect: Libbpf, made: list[Program]) -> str:
+def _bpf_c(tracer: Tracer, dialect: Dialect, made: list[Program]) -> str:
     counts = tracer.counts
     body = "".join(program.text for program in made)
     usdt = "#include <bpf/usdt.bpf.h>\n" if any(one.target.kind is ProbeKind.USDT for one in made) else ""
@@ -222,7 +227,9 @@ def _bpf_c(tracer: Tracer, dialect: Libbpf, made: list[Program]) -> str:
         maps += f"\n{dialect.stack_map('stacks', ENTRIES)}"
     tree, tree_programs = libbpf_tree(dialect) if tracer.filters.tree else ("", "")
     notes = "".join(f"\n * {note}" for note in tracer.notes)
-    text = head_text(tracer, dialect, maps, notes=notes, tree=tree, includes=usdt, parent=not counts or "parent()" in body)
+    text = head_text(
+        tracer, dialect, maps, notes=notes, tree=tree, includes=usdt, parent=not counts or "parent()" in body
+    )
     text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""
     text += BUCKET.replace("@INLINE@", "__always_inline") if tracer.hist else ""
     text += "" if counts else FILL.replace("@INLINE@", "__always_inline")
@@ -231,7 +238,7 @@ def _bpf_c(tracer: Tracer, dialect: Libbpf, made: list[Program]) -> str:
 
 
 def head_text(
-    tracer: Tracer, dialect: Libbpf, maps: str, *, notes: str, tree: str, includes: str = "", parent: bool = True
+    tracer: Tracer, dialect: Dialect, maps: str, *, notes: str, tree: str, includes: str = "", parent: bool = True
 ) -> str:
     """What comes before the programs: includes, maps, `wanted()`, `parent()`."""
     more = "\tif (!followed())\n\t\treturn false;\n" if tree else ""

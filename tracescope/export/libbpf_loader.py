@@ -367,6 +367,7 @@ def _print(column: Column, bit: int) -> str:
 
 def _counting(tracer: Tracer, made: list[Program]) -> dict[str, str]:
     keys = tracer_keys(tracer)
+    follow = _FOLLOW if tracer.filters.tree else ""
     labels = ", ".join(c_string(one.target.probe) for one in made)
     stacks = any(key.kind.is_stack for key in keys)
     values = {
@@ -383,7 +384,7 @@ def _counting(tracer: Tracer, made: list[Program]) -> dict[str, str]:
     else:
         counted = _COUNTED % values
     return {
-        "BODY": f"\nstatic const char *const probes[] = {{{labels}}};\n{counted}{_FOLLOW if tracer.filters.tree else ''}",
+        "BODY": f"\nstatic const char *const probes[] = {{{labels}}};\n{counted}{follow}",
         "RING_VARIABLE": "",
         "AFTER_ATTACH": "",
         "WAIT": "\t\tusleep(50000);\n",
@@ -434,7 +435,8 @@ def _attach_more(tracer: Tracer, made: list[Program]) -> str:
     options = "\tLIBBPF_OPTS(bpf_uprobe_opts, options);\n\n" if "options." in body else ""
     return (
         f"{links}{perf}\n/* Probes in programs, and counters: libbpf does not attach them by itself. */\n"
-        f"static int attach_more(struct {tracer.name}_bpf *skel)\n{{\n{options}{variable}\t(void)skel;\n{body}\treturn 0;\n}}\n\n"
+        f"static int attach_more(struct {tracer.name}_bpf *skel)\n{{\n"
+        f"{options}{variable}\t(void)skel;\n{body}\treturn 0;\n}}\n\n"
     )
 
 

@@ -18,8 +18,15 @@ TEXT_BYTES = 256
 """The most of a text in an event, with its NUL."""
 _MOST_BYTES = 64
 _TAKEN = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "true", "false", "NULL", "asm", "typeof", "ctx", "event", "entry", "entries", "events", "key", "keys", "head", "thread", "ret", "duration", "wanted", "fill", "parent", "lost", "tree", "stacks", "zero", "count", "counts", "now", "probe", "bucket", "u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "ts_comm", "barrier", "offsetof", "likely", "unlikely", "container_of", "linux", "unix", "lock_xadd"]
-)  # fmt: skip
+    (
+        "auto break case char const continue default do double else enum extern float for goto if inline int long "
+        "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
+        "bool true false NULL asm typeof ctx event entry entries events key keys head thread ret duration wanted fill "
+        "parent member lost tree stacks zero count counts now probe bucket u8 u16 u32 u64 s8 s16 s32 s64 ts_comm "
+        "barrier offsetof likely unlikely container_of linux unix lock_xadd value one found self"
+    ).split(" ")
+)
+"""C's words, and those of the programs."""
 
 
 class Form(StrEnum):

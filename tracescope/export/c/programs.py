@@ -241,6 +241,7 @@ class _Writer:
         given = leave.words["ret"]
         ret_type = f"{'s' if ret.field.signed else 'u'}{8 * ret.field.size}" if ret.is_number else "u64"
         ret_line = f"\ts64 ret = ({ret_type}){given};\n" if _uses(body, "ret") else ""
+        label = "done:\n" if "goto done" in body else ""
         duration = "\tu64 duration = bpf_ktime_get_ns() - entry->time_ns;\n" if _uses(body, "duration") else ""
         return (
             f"\n{enter.structs}/* What is known at the entry waits here for the return, under the thread. */\n"
@@ -254,9 +255,9 @@ class _Writer:
             f"{leave.structs}/* {_comment(end.probe)} */\n{self._dialect.section(end)}"
             f"int {self._function}({leave.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
             f"\tstruct {struct} *entry = {self._dialect.lookup(table, 'thread')};\n{self._event_variable()}\n"
-            f"{_unused(ret_line + body)}\tif (!entry)\n\t\treturn 0;\t/* it began before the tracer did, or is not wanted */\n"
+            f"{_unused(ret_line + body)}\tif (!entry)\n\t\treturn 0; /* not wanted, or begun before the tracer */\n"
             f"{values}{ret_line}{duration}{body}"
-            f"{'done:' + chr(10) if 'goto done' in body else ''}\t{self._dialect.delete(table, 'thread')};\n\treturn 0;\n}}\n"
+            f"{label}\t{self._dialect.delete(table, 'thread')};\n\treturn 0;\n}}\n"
         )
 
     # Single events
