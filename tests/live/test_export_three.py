@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +13,17 @@ from typing import NamedTuple
 import pytest
 from attached import HOST, decoded
 from exported import build, export, lines_of, python_with_bcc, running, unquoted, values, workload
+from monitored import monitor, taken
 
 from tracescope.attach.ask.asked import Asked
+from tracescope.attach.launch import launch
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.find import find_targets
 from tracescope.cli.main import main
 from tracescope.export import bcc, libbpf
 from tracescope.export.tracer import Tracer
+from tracescope.processes import ExecEvent, ExecFailed, ExitEvent
 
 CALLS = "tracepoint:syscalls:sys_"
 COMM = "ts_work"
@@ -214,3 +218,65 @@ def test_functions_of_the_kernel_are_built(tmp_path, vmlinux):
     compile(text, "reads.py", "exec")
     assert "event='vfs_read'" in text
     assert "int kfunc__vmlinux__vfs_read(u64 *ctx)" in text
+
+
+EXECS = """
+import os, subprocess
+subprocess.run(['/bin/true', 'one', 'two words', '', 'qu"ote'])
+for number in range(5):
+    try: subprocess.run([f'/no/such/{number}', 'x'])
+    except OSError: pass
+subprocess.run(['/bin/sh', '-c', 'exit 7'])
+subprocess.run(['/bin/sh', '-c', 'kill -9 $$'])
+"""
+
+
+def own_lines(events) -> list[str]:
+    """The process monitor's events as the exported tracers print them, without times."""
+    lines = []
+    for event in events:
+        head = f"{event.pid} {event.ppid} {event.name}"
+        if isinstance(event, ExitEvent):
+            lines.append(f"{head} {f'signal={event.signal}' if event.signal else f'exit_code={event.exit_code}'}")
+        elif isinstance(event, ExecEvent | ExecFailed):
+            lines.append(f"{head} {event.filename} {list(event.argv)} {event.ret or 0}")
+    return sorted(lines)
+
+
+def printed_lines(out: str) -> list[str]:
+    """The same of what they print."""
+    lines = []
+    for line in out.splitlines():
+        found = re.match(r'\S+ +(\d+) +\d+ +(\d+) +"(?:[^"\\]|\\.)*" (exec|exec_failed|exit) (.*)', line)
+        if not found:
+            continue
+        pid, ppid, kind, rest = found.groups()
+        if kind == "exit":
+            lines.append(f"{pid} {ppid} exit {rest.split(' ')[0]}")
+            continue
+        text = r'"(?:[^"\\]|\\.)*"'
+        name, argv, ret = re.match(rf"filename=({text}) argv=\[((?:{text}(?:, )?)*)\] ret=(-?\d+)", rest).groups()
+        arguments = [unquoted(one) for one in re.findall(text, argv)]
+        lines.append(f"{pid} {ppid} {kind} {unquoted(name)} {arguments} {ret}")
+    return sorted(lines)
+
+
+def test_the_exec_tracer_tells_what_the_process_monitor_does(tmp_path, vmlinux):
+    child = launch([sys.executable, "-I", "-S", "-c", EXECS])
+    try:
+        ends = [f"{CALLS}{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit")]
+        words = [*ends, "--tree", str(child.pid)]
+        (python,) = export(tmp_path, "bcc", words).iterdir()
+        native = build(export(tmp_path, "libbpf", words), vmlinux)
+        commands = [python_with_bcc() or "", "-I", str(python)], [str(native)]
+        with monitor(Filters(tree=(child.pid,))) as session, running(*commands) as tracers:
+            child.release()
+            child.wait()
+            outs = [tracer.stop() for tracer in tracers]
+            session.stop()
+            own = own_lines(taken(session))
+    finally:
+        child.abandon()
+    # The execs of true and sh and of the script itself, ten failures or more along PATH, and their ends.
+    assert len([line for line in own if " exec_failed " in line]) >= 5
+    assert [printed_lines(out) for out in outs] == [own, own]
