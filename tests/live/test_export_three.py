@@ -156,8 +156,8 @@ def test_the_same_counts_in_all_three(name, tmp_path, vmlinux):
     )
     assert len(own) == by_libbpf == by_bcc == by_bpftrace > 0
     if name == "stacks":
-        assert "openat+0x" in native
-        assert "openat+0x" in python
+        assert "+0x" in native
+        assert "+0x" in python
 
 
 def test_the_same_histogram_in_all_three(tmp_path, vmlinux):
