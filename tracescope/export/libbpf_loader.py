@@ -246,6 +246,7 @@ def loader(tracer: Tracer, made: list[Program]) -> str:
     values = _values(tracer, _usage(made))
     values |= _counting(tracer, made) if tracer.counts else _streaming(tracer, made)
     values["BODY"] += _attach_more(tracer, made)
+    values["AFTER_ATTACH"] = (_LAST if tracer.filters.tree else "") + values["AFTER_ATTACH"]
     if "links[" in values["BODY"]:
         values["CLEAN"] = "\twhile (link_count)\n\t\tbpf_link__destroy(links[--link_count]);\n" + values["CLEAN"]
     return template("loader.c", values)
@@ -289,7 +290,19 @@ def _followed(tracer: Tracer) -> str:
         f"\terror = follow(bpf_map__fd(skel->maps.tree), {int(pid)});\n\tif (error)\n\t\tgoto out;\n"
         for pid in tracer.filters.tree
     ]
+    if lines:
+        lines.append("\tbpf_program__set_autoattach(skel->progs.follow_exit, false);\n")
     return "".join(lines)
+
+
+_LAST = """\
+	skel->links.follow_exit = bpf_program__attach(skel->progs.follow_exit);
+	if (!skel->links.follow_exit) {
+		error = -errno;
+		fprintf(stderr, "the end of threads cannot be followed: %s\\n", strerror(errno));
+		goto out;
+	}
+"""
 
 
 _FOLLOW = """
@@ -308,6 +321,7 @@ def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
     values = _values(tracer, "Shows programs that start, fail to start, and end.") | _stream_values(tracer)
     values["BODY"] = f"{_PRINT_HEAD}{_CLOCK}{printing}{_ON_EVENT % cases}{_FOLLOW if tracer.filters.tree else ''}"
     values["BODY"] += _attach_more(tracer, [])
+    values["AFTER_ATTACH"] = (_LAST if tracer.filters.tree else "") + values["AFTER_ATTACH"]
     return template("loader.c", values)
 
 

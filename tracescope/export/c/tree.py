@@ -33,7 +33,8 @@ int follow_exec(struct trace_event_raw_sched_process_exec *ctx)
 	return 0;
 }
 
-SEC("tracepoint/sched/sched_process_exit")
+/* Attached last, and so run last: the other programs on this event are to find the thread followed. */
+SEC("raw_tp/sched_process_exit")
 int follow_exit(void *ctx)
 {
 	u32 thread = bpf_get_current_pid_tgid();
