@@ -29,7 +29,8 @@ step() {
 # PACKAGE:TEST pairs; a test without a slash is a command on PATH.
 packages_run=(python3-bpfcc:bcc bpftrace:bpftrace linux-perf:perf)
 packages_test=(bpftool:bpftool clang:clang gcc:gcc libc6-dev:/usr/include/stdio.h binutils:readelf
-    strace:strace tmux:tmux procps:ps git:git)
+    strace:strace tmux:tmux procps:ps git:git make:make libbpf-dev:/usr/include/bpf/libbpf.h
+    libelf-dev:/usr/include/libelf.h zlib1g-dev:/usr/include/zlib.h)
 
 has() {
     case $1 in

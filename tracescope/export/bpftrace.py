@@ -14,13 +14,13 @@ from tracescope.attach.expression.parse import parse, parse_list
 from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.typed import Read, Typed, reads, sign_of
 from tracescope.attach.expression.types import Pointer, Text
-from tracescope.attach.meaning import copies_of, meaning_of
 from tracescope.attach.plan import Filters
-from tracescope.attach.record.call_memory import call_of
 from tracescope.attach.record.values import argument_type
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
 from tracescope.export.bpftrace_words import Version, Words, quoted
+from tracescope.export.c.members import asked
+from tracescope.export.fields import is_char, leads_to_text
 from tracescope.export.tracer import Tracer
 from tracescope.model import Field, ProbeKind
 
@@ -156,23 +156,12 @@ class _Script:
             return conditions
         return [*conditions, words.expression(check_condition(parse(self._tracer.where), scope))]
 
-    def _asked(self, scope: Scope) -> Iterator[Typed]:
-        """Every expression of the user's, checked."""
-        tracer = self._tracer
-        if tracer.where.strip():
-            yield check_condition(parse(tracer.where), scope)
-        yield from (check_value(one, scope) for text in tracer.show for one in parse_list(text))
-        if tracer.hist:
-            yield check_condition(parse(tracer.hist), scope)
-        keys = parse_keys(tracer.count_by)
-        yield from (check_value(key, scope) for key in keys if not isinstance(key, KeyKind))
-
     def _kept(self, target: Target, scope: Scope) -> list[Field]:
         """The arguments that the end of a pair needs: all to print them, else those that are asked for."""
         fields = _fields(target)
         if not self._counts:
             return [field for field in fields if _format(target, field)]
-        names = {located.name for typed in self._asked(scope) for located in reads(typed)}
+        names = {located.name for typed in asked(self._tracer, scope) for located in reads(typed)}
         used = {found[1] for name in names if (found := re.match(r"args\.(\w+)", name))}
         return [field for field in fields if field.name in used]
 
@@ -255,7 +244,7 @@ def _fields(target: Target) -> list[Field]:
 def _stored(words: Words, field: Field) -> str:
     """An argument's value as it is printed, or kept for the return: a text by its bytes."""
     value = words.field(field)
-    if field.array is not None and not field.location and not _is_char(field):
+    if field.array is not None and not field.location and not is_char(field):
         return f"ntop({value})"
     return (
         f"str({value})" if _format(words.target, field) == "%s" and (field.location or field.array is None) else value
@@ -266,26 +255,11 @@ def _format(target: Target, field: Field) -> str:
     """How printf shows an argument; empty for what it cannot."""
     if field.location or field.array is not None:
         address = "addr" in field.name and field.array in ("4", "16") and not field.location
-        return "%s" if _is_char(field) or (address and field.size == int(field.array or 0)) else ""
+        return "%s" if is_char(field) or (address and field.size == int(field.array or 0)) else ""
     if field.type.endswith("*"):
-        return "%s" if _leads_to_text(target, field) else "%p"
+        return "%s" if leads_to_text(target, field) else "%p"
     is_call = target.shape in (Shape.SYSCALL, Shape.EXEC) and field.size == 8
     return _NUMBERS.get(argument_type(field) if is_call else (field.size, field.signed), "")
-
-
-def _is_char(field: Field) -> bool:
-    return re.sub(r"\bconst\b", "", field.type).strip() == "char"
-
-
-def _leads_to_text(target: Target, field: Field) -> bool:
-    if field.type.replace("const", "").split() != ["char", "*"]:
-        return False
-    if target.shape is Shape.EXEC:
-        return field.name == "filename"
-    # A `char *` of a system call is a buffer as often as a text: its meaning says which.
-    call = call_of(target)
-    wanted = copies_of(meaning_of(call, field.name, field.type)) if call else ()
-    return any(one.copy.text for one in wanted) if call else True
 
 
 def _form_of(typed: Typed) -> str:

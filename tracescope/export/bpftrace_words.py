@@ -88,7 +88,7 @@ class Words:
             return _returned(field)
         if shape is Shape.WORDS and name == "ret" and str(self.target.kind) == "fexit":
             return "retval"
-        if shape is Shape.REGISTERS or str(self.target.kind) == "rawtracepoint":
+        if shape in (Shape.REGISTERS, Shape.OPERANDS) or str(self.target.kind) == "rawtracepoint":
             return self._word(field)
         if shape in (Shape.SYSCALL, Shape.EXEC) and field.size == 8 and not field.type.endswith("*"):
             size, signed = argument_type(field)

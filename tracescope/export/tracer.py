@@ -24,3 +24,21 @@ class Tracer:
     hist: str = ""
     plan: Plan | None = None
     btf: Btf | None = None
+
+    @property
+    def counts(self) -> bool:
+        """True when the kernel counts instead of handing events over."""
+        return bool(self.count_by or self.hist)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of the exported program is to know."""
+        exec_calls = [
+            target.format.name for target in self.targets if target.format.name.endswith(("execve", "execveat"))
+        ]
+        if not exec_calls:
+            return ()
+        return (
+            "The text of argv is not read here: its pages are often not in memory at entry. Export both",
+            "sys_enter_execve and sys_exit_execve, without conditions: that writes the whole process tracer.",
+        )

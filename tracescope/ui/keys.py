@@ -13,6 +13,8 @@ __all__ = (
     "CONFIRM",
     "CYCLE",
     "DIFF",
+    "EXPORT",
+    "EXPORT_KEY",
     "FILTER",
     "GROUPS",
     "LIVE",
@@ -41,6 +43,10 @@ ATTACH = Binding(
 """The browser's and the detail screen's."""
 TYPES = Binding("o", "types", "Types", id="browser.types", tooltip="Open the types of the probe's arguments")
 """The browser's and the detail screen's."""
+EXPORT_KEY = Binding(
+    "x", "export", "Export", id="browser.export", tooltip="Write the probes for bpftrace, BCC or libbpf: preview, save"
+)
+"""The browser's and the detail screen's."""
 BROWSER = [
     ATTACH,
     Binding("A", "options", "Attach…", id="browser.options", tooltip="Attach with filters and other options"),
@@ -64,6 +70,7 @@ BROWSER = [
     Binding("w,f9", "choose", "Which", id="browser.choose", tooltip="Which probe to take for a purpose, in words"),
     Binding("c,f10", "compare", "Compare with a snapshot…", id="browser.compare", show=False),
     Binding("f12", "snapshot", "Write a snapshot…", id="browser.snapshot", show=False),
+    EXPORT_KEY,
     Binding("y", "copy", "Copy", id="browser.copy", show=False, tooltip="Copy the probe's full name"),
     Binding("escape", "back", "Back to the filter", id="browser.back", show=False),
 ]
@@ -166,6 +173,11 @@ COUNTING = [
     Binding("y", "copy", "Copy", id="counting.copy", tooltip="Copy what was counted, as attach prints it"),
     Binding("escape", "close", "Detach", id="counting.close", key_display="esc"),
 ]
+EXPORT = [
+    Binding("right,tab", "form(1)", "Form", id="export.form", key_display="→", tooltip="bpftrace, BCC, libbpf"),
+    Binding("left,shift+tab", "form(-1)", "Form back", id="export.form_back", show=False),
+    Binding("w", "save", "Save", id="export.save", tooltip="Write the files into a folder"),
+]
 TEXT = [
     Binding("escape", "close", "Close", id="text.close", key_display="esc"),
     Binding("y", "copy", "Copy", id="text.copy"),
@@ -186,6 +198,7 @@ GROUPS = {
     "Processes": PROCESSES,
     "Processes of this host": MONITOR,
     "Replay": REPLAY,
+    "Export": EXPORT,
     "Other screens": TEXT,
 }
 """What the help screen shows, in its order."""

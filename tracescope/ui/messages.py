@@ -31,12 +31,14 @@ __all__ = (
     "DetailReady",
     "DiffReady",
     "EventsSaved",
+    "ExportReady",
     "FacetsReady",
     "SessionFailed",
     "SessionOpened",
     "SnapshotEnded",
     "SourceChanged",
     "ViewReady",
+    "WordsReady",
     "WorkDone",
 )
 
@@ -107,6 +109,14 @@ class DiffReady(Message):
     """The lines of a diff, or why there are none."""
 
     lines: Sequence[str] | TraceScopeError
+
+
+@dataclass
+class ExportReady(Message):
+    """The files of an export by name, or why there are none; `form` is the number of what was asked for."""
+
+    form: int
+    files: dict[str, str] | TraceScopeError
 
 
 @dataclass

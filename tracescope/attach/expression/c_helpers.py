@@ -43,7 +43,7 @@ static inline u32 ts_%(space)s_length(u64 address, u32 most, u32 *failed)
         got = bpf_probe_read_%(space)s_str(piece, size, (void *)(address + 63 * turn));
         if (got < 0)
             break;
-        if (got < size)
+        if ((u32)got < size)
             return 63 * turn + got - 1;
         if (most <= 63 * turn + 63)
             return most;

@@ -7,7 +7,9 @@ A read that fails sets a flag of the expression: a condition that met one is fal
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from tracescope.attach.expression.arithmetic import BITS, WORD
 from tracescope.attach.expression.c_match import Function, Functions
@@ -30,9 +32,17 @@ from tracescope.attach.expression.typed import (
 )
 from tracescope.attach.expression.types import Integer, Space, Text, Type
 
-__all__ = ("CCondition", "CValue", "compile_condition", "compile_value", "copy_text")
+__all__ = ("CCondition", "CValue", "WriteOffset", "compile_condition", "compile_value", "copy_text", "numeric")
 
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+
+
+WriteOffset: TypeAlias = Callable[[Offset], str]
+
+
+def numeric(step: Offset) -> str:
+    """The bytes of an offset as a number: those of the running kernel."""
+    return f"{step.bytes}ULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +71,18 @@ class CValue:
     """Of the number: how its 64 bits are to be read, and shown."""
 
 
-def compile_condition(typed: Typed, prefix: str) -> CCondition:
+def compile_condition(typed: Typed, prefix: str, offset: WriteOffset = numeric) -> CCondition:
     """The C of a condition; all names in it begin with `prefix`, a C identifier in lower case."""
-    writer = _Writer(prefix)
+    writer = _Writer(prefix, offset)
     condition = writer.truth(typed)
     if not writer.fails:
         return CCondition(writer.functions.text, "", condition)
     return CCondition(writer.functions.text, writer.declaration, f"({condition} && !{writer.failed})")
 
 
-def compile_value(typed: Typed, prefix: str) -> CValue:
+def compile_value(typed: Typed, prefix: str, offset: WriteOffset = numeric) -> CValue:
     """The C of a value: a number, an address, or the address of a text; all names in it begin with `prefix`."""
-    writer = _Writer(prefix)
+    writer = _Writer(prefix, offset)
     type_ = type_of(typed)
     name, value = f"{prefix}_value", writer.value(typed)
     statements = f"{writer.declaration if writer.fails else ''}    u64 {name} = {value};\n"
@@ -94,7 +104,8 @@ def copy_text(value: CValue, target: str, size: int) -> str:
 class _Writer:
     """The C of one expression."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, offset: WriteOffset) -> None:
+        self._offset = offset
         if not _PREFIX.fullmatch(prefix):
             raise ValueError(f"no prefix for C names: {prefix!r}")
         self.failed = f"{prefix}_failed"
@@ -149,11 +160,11 @@ class _Writer:
 
     def address(self, located: Located) -> str:
         """What the steps give: the value of a number or pointer, the address of anything else."""
-        text = f"ts_address({located.base})" if located.own else f"(u64)({located.base})"
+        text = f"ts_address((void *){located.base})" if located.own else f"(u64)({located.base})"
         for step in located.steps:
             match step:
                 case Offset(number):
-                    text = f"({text} + {number}ULL)" if number else text
+                    text = f"({text} + {self._offset(step)})" if number else text
                 case Load(space, size):
                     text = f"ts_{space.value}_u{8 * size}({text}, {self._flag()})"
         return text

@@ -6,7 +6,7 @@ A chain becomes steps from its operand: add an offset, load a pointer. Offsets a
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from tracescope.attach.expression.mistake import Unfit
@@ -25,9 +25,10 @@ _BOOLS = {"false": 0, "true": 1}
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Add so many bytes to the address."""
+    """Add so many bytes to the address: those of `members`, (struct, member, bytes), as far as these have names."""
 
     bytes: int
+    members: tuple[tuple[str, str, int], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,14 @@ def member(value: Located, name: str, btf: Btf | None) -> Located:
     path = f"{value.name}{'->' if isinstance(value.type, Pointer) else '.'}{name}"
     if found.bits:
         return _bitfield(value, path, found, btf)
-    return _at(value, path, found.offset // 8, found.type_id, btf)
+    return _at(value, path, found.offset // 8, found.type_id, btf, _named(value, type_id, name, found.offset // 8, btf))
+
+
+def _named(value: Located, type_id: int, name: str, offset: int, btf: Btf) -> tuple[tuple[str, str, int], ...]:
+    """The member by the name of its struct; nothing for a struct without one."""
+    row = btf.row(_struct(value, type_id, btf))
+    word = "union" if row.kind is Kind.UNION else "struct"
+    return ((f"{word} {row.name}", name, offset),) if row.name else ()
 
 
 def index(value: Located, number: int, btf: Btf | None) -> Located:
@@ -148,20 +156,22 @@ def _check_bound(value: Located, number: int, count: int | None) -> None:
         raise Unfit(f"{value.name} has {count} elements", f"the last one is [{count - 1}]")
 
 
-def _at(value: Located, path: str, offset: int, type_id: int, btf: Btf) -> Located:
+def _at(
+    value: Located, path: str, offset: int, type_id: int, btf: Btf, members: tuple[tuple[str, str, int], ...] = ()
+) -> Located:
     """What lies `offset` bytes behind the address that `value` is or leads to."""
     type_, loaded = _typed(btf, type_id, _space(value.type))
-    steps = _moved(value, offset)
+    steps = _moved(value, offset, members)
     if loaded:
         steps = (*steps, Load(_space(value.type), loaded))
     return replace(value, name=path, type=type_, steps=steps)
 
 
-def _moved(value: Located, offset: int) -> tuple[Step, ...]:
+def _moved(value: Located, offset: int, members: tuple[tuple[str, str, int], ...] = ()) -> tuple[Step, ...]:
     """The steps to the address `offset` bytes further on."""
     *steps, last = (*value.steps, Offset(0)) if not value.steps or isinstance(value.steps[-1], Load) else value.steps
     assert isinstance(last, Offset)
-    return (*steps, Offset(last.bytes + offset))
+    return (*steps, Offset(last.bytes + offset, (*last.members, *members)))
 
 
 def _space(type_: Type) -> Space:

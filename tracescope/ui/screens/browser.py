@@ -163,7 +163,7 @@ class BrowserScreen(ProbesScreen):
     def _open_detail(self) -> None:
         if self._detail is not None:
             event = self._detail
-            actions = DetailActions(self.action_types, self.action_attach)
+            actions = DetailActions(self.action_types, self.action_attach, self.action_export)
             self.app.push_screen(DetailScreen(event.row.probe, event.detail, self._attach_words(event), actions))
 
     def action_filter(self) -> None:

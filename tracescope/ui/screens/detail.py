@@ -26,12 +26,13 @@ class DetailActions(NamedTuple):
 
     open_types: Callable[[], None]
     attach: Callable[[], None]
+    export: Callable[[], None]
 
 
 class DetailScreen(Screen[None]):
     """One probe, whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [keys.ATTACH, *keys.TEXT, keys.TYPES]
+    BINDINGS: ClassVar[list[BindingType]] = [keys.ATTACH, keys.EXPORT_KEY, *keys.TEXT, keys.TYPES]
 
     def __init__(self, probe: str, detail: Detail | TraceScopeError, attach: Content, actions: DetailActions) -> None:
         super().__init__()
@@ -60,6 +61,10 @@ class DetailScreen(Screen[None]):
     def action_attach(self) -> None:
         """As in the browser."""
         self._actions.attach()
+
+    def action_export(self) -> None:
+        """As in the browser."""
+        self._actions.export()
 
     def action_copy(self) -> None:
         """Copy the probe's full name."""

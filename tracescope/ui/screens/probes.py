@@ -54,7 +54,7 @@ class ProbesScreen(Screen[None]):
         """Keys that act on a row need one; the filter key goes where the focus is not."""
         if action in ("choose", "compare"):
             return self._catalog is not None
-        if action in ("attach", "options", "copy", "types", "mark", "mark_all"):
+        if action in ("attach", "options", "export", "copy", "types", "mark", "mark_all"):
             return self.is_mounted and self.table.row_count > 0 and not self._typing
         if action == "unmark":
             return self.is_mounted and bool(self.table.marked) and not self._typing
@@ -94,6 +94,14 @@ class ProbesScreen(Screen[None]):
 
         if wanted := self._wanted():
             self.app.push_screen(OptionsScreen(self._host, wanted))
+
+    def action_export(self) -> None:
+        """Show what is marked, else the selected probe, as a program for another tracer."""
+        from tracescope.attach.ask.options import AttachOptions
+        from tracescope.ui.screens.export import ExportScreen
+
+        if wanted := self._wanted():
+            self.app.push_screen(ExportScreen(self._host, self._catalog, wanted, AttachOptions()))
 
     def action_mark(self) -> None:
         """Mark the selected row, or unmark it, and go on to the next."""

@@ -13,7 +13,7 @@ from tracescope.ui.widgets.rows import Part, RowList
 if TYPE_CHECKING:
     from tracescope.attach.counting.shape import Histogram, Slices
 
-__all__ = ("BarList", "CountRow", "CountTable", "HeatMap")
+__all__ = ("BarList", "CountRow", "CountTable", "HeatMap", "bar", "heat")
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SHADES = " ░▒▓█"

@@ -1,0 +1,90 @@
+"""The exec tracer as a Python program for BCC. Pure."""
+
+from __future__ import annotations
+
+from tracescope.export import bcc
+from tracescope.export.c.shared import FILL
+from tracescope.export.exec_programs import ABOUT, bcc_text, structs_text
+from tracescope.export.text import template
+from tracescope.export.tracer import Tracer
+
+__all__ = ("exec_program",)
+
+_CONTEXTS = """
+/* What the kernel hands over at a system call. */
+struct trace_event_raw_sys_enter {
+	u64 hidden;
+	s64 id;
+	u64 args[6];
+};
+
+struct trace_event_raw_sys_exit {
+	u64 hidden;
+	s64 id;
+	s64 ret;
+};
+"""
+_CLASSES = """\
+
+
+class ExecEvent(ct.Structure):
+    _fields_ = [
+        ("head", Head),
+        ("duration_ns", ct.c_uint64),
+        ("ret", ct.c_int64),
+        ("argv_size", ct.c_uint32),
+        ("argv_cut", ct.c_uint32),
+        ("filename", ct.c_char * 256),
+        ("argv", ct.c_char * 4096),
+    ]
+
+
+class ExitEvent(ct.Structure):
+    _fields_ = [
+        ("head", Head),
+        ("lifetime_ns", ct.c_uint64),
+        ("cpu_ns", ct.c_uint64),
+        ("exit_code", ct.c_uint32),
+        ("signal", ct.c_uint32),
+    ]
+"""
+_ATTACH = (
+    *(
+        f'b.attach_tracepoint(tp="syscalls:sys_{end}_{call}", fn_name="{end}_{call}")'
+        for end in ("exit", "enter")
+        for call in ("execve", "execveat")
+    ),
+    'b.attach_raw_tracepoint(tp="sched_process_exec", fn_name="program_started")',
+    'b.attach_raw_tracepoint(tp="sched_process_exit", fn_name="thread_ended")',
+)
+
+
+def exec_program(tracer: Tracer) -> dict[str, str]:
+    """One file; raises Refused."""
+    wanted = {("struct task_struct", "real_parent"), ("struct task_struct", "tgid")}
+    tags = {"atomic_t": ""}
+
+    def offset(struct: str, member: str) -> str:
+        if struct in tags:
+            return "0"  # the only member of a typedef
+        wanted.add((f"struct {struct}", member))
+        return f"OFFSET_struct_{struct}_{member}"
+
+    programs = bcc_text(offset)
+    c_text = (
+        bcc.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n")
+        + FILL.replace("@INLINE@", "inline")
+        + _CONTEXTS
+        + programs
+    )
+    follow, before, after = bcc.tree_parts(tracer)
+    lines = [*before, *_ATTACH, *after]
+    values = bcc.python_values(tracer, c_text + follow, wanted, "Shows programs that start, fail to start, and end.")
+    values |= {
+        "ABOUT": f"{ABOUT}\n",
+        "COUNT_OPTION": bcc.COUNT_OPTION,
+        "TABLES": bcc.HEAD_CLASS + _CLASSES,
+        "OUTPUT": template("exec_stream.py.in", {"TITLE": bcc.TITLE}),
+        "ATTACH": "".join(f"    {line}\n" for line in lines),
+    }
+    return {f"{tracer.name}.py": template("program.py.in", values)}

@@ -1,0 +1,259 @@
+"""A tracer as a libbpf project: CO-RE programs in C, their loader, a Makefile. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from tracescope.attach.expression.chain import Offset
+from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
+from tracescope.errors import Refused
+from tracescope.export import libbpf_loader
+from tracescope.export.c.carried import Carried
+from tracescope.export.c.context import Context, libbpf_context
+from tracescope.export.c.dialect import Dialect, members_of
+from tracescope.export.c.events import header
+from tracescope.export.c.filters import cgroup_test
+from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
+from tracescope.export.c.shared import BUCKET, FILL
+from tracescope.export.c.tree import libbpf_tree
+from tracescope.export.exec_tracer import is_exec
+from tracescope.export.text import template
+from tracescope.export.tracer import Tracer
+from tracescope.model import ProbeKind
+from tracescope.sources.btf import Btf
+
+__all__ = ("head_text", "project", "words")
+
+_HEAD = """\
+/* {name}: written by TraceScope.{notes}
+ *
+ * CO-RE: types come from vmlinux.h, and libbpf moves every access to a member of the kernel's structs to where the
+ * running kernel has it.
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+{usdt}
+#include "{name}.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+__u64 lost = 0; /* events that found no room */
+{maps}
+"""
+_WANTED = """
+/* Whose events are handed over. The loader fills this in before the programs are loaded. */
+const volatile __u32 self = 0; /* the loader: what it prints must not be traced and printed again */
+const volatile __u32 pids[MAX_FILTERS] = {{}}, pid_count = 0;
+const volatile __u32 tids[MAX_FILTERS] = {{}}, tid_count = 0;
+const volatile __u32 uids[MAX_FILTERS] = {{}}, uid_count = 0;
+const volatile struct comm_name comms[MAX_FILTERS] = {{}};
+const volatile __u32 comm_count = 0;
+
+static __always_inline bool one_of(const volatile __u32 *list, u32 count, u32 value)
+{{
+	for (u32 at = 0; at < MAX_FILTERS && at < count; at++)
+		if (list[at] == value)
+			return true;
+	return !count;
+}}
+
+static __always_inline bool named(void)
+{{
+	struct comm_name comm = {{}};
+
+	bpf_get_current_comm(&comm, sizeof(comm));
+	for (u32 at = 0; at < MAX_FILTERS && at < comm_count; at++)
+		if (comms[at].words[0] == comm.words[0] && comms[at].words[1] == comm.words[1])
+			return true;
+	return !comm_count;
+}}
+
+static __always_inline bool wanted(void)
+{{
+	u64 id = bpf_get_current_pid_tgid();
+
+	if (id >> 32 == self)
+		return false;
+{more}	return one_of(pids, pid_count, id >> 32) && one_of(tids, tid_count, id) &&
+	       one_of(uids, uid_count, bpf_get_current_uid_gid()) && named();
+}}
+"""
+_PARENT = """
+static __always_inline u32 parent(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, real_parent, tgid);
+}
+"""
+_PARAMETERS = """
+/* Older versions of bpf_tracing.h end at the fifth. */
+#ifndef PT_REGS_PARM6
+#if defined(__TARGET_ARCH_x86)
+#define PT_REGS_PARM6(ctx) ((ctx)->r9)
+#elif defined(__TARGET_ARCH_arm64)
+#define PT_REGS_PARM6(ctx) (((const struct user_pt_regs *)(ctx))->regs[5])
+#define PT_REGS_PARM7(ctx) (((const struct user_pt_regs *)(ctx))->regs[6])
+#define PT_REGS_PARM8(ctx) (((const struct user_pt_regs *)(ctx))->regs[7])
+#endif
+#endif
+"""
+_SECTIONS = {
+    ProbeKind.KPROBE: "kprobe/",
+    ProbeKind.KRETPROBE: "kretprobe/",
+    ProbeKind.FENTRY: "fentry/",
+    ProbeKind.FEXIT: "fexit/",
+}
+
+
+class _Libbpf:
+    """The words of libbpf's C."""
+
+    parent = _PARENT
+    lose = "__sync_fetch_and_add(&lost, 1);\n"
+
+    def __init__(self, btf: Btf | None) -> None:
+        self._btf = btf
+
+    def context(self, target: Target, rows: tuple[Carried, ...], name: str) -> Context:
+        return libbpf_context(target, rows, name, self._btf)
+
+    def section(self, target: Target) -> str:
+        return f'SEC("{_section(target)}")\n'
+
+    def function(self, target: Target, name: str) -> str:  # noqa: ARG002 - what the protocol says
+        return name
+
+    def offset(self, step: Offset) -> str:
+        named, rest = members_of(step)
+        terms = [f"bpf_core_field_offset({struct}, {member})" for struct, member in named]
+        return " + ".join([*terms, *([f"{rest}ULL"] if rest or not terms else [])])
+
+    def hash_map(self, name: str, key: str, value: str, entries: int, *, lru: bool = False) -> str:
+        kind = "BPF_MAP_TYPE_LRU_HASH" if lru else "BPF_MAP_TYPE_HASH"
+        return (
+            f"struct {{\n\t__uint(type, {kind});\n\t__uint(max_entries, {entries});\n"
+            f'\t__type(key, {key});\n\t__type(value, {value});\n}} {name} SEC(".maps");\n'
+        )
+
+    def stack_map(self, name: str, entries: int) -> str:
+        return (
+            f"struct {{\n\t__uint(type, BPF_MAP_TYPE_STACK_TRACE);\n\t__uint(max_entries, {entries});\n"
+            f"\t__uint(key_size, sizeof(u32));\n\t__uint(value_size, STACK_DEPTH * sizeof(u64));\n"
+            f'}} {name} SEC(".maps");\n'
+        )
+
+    def ring(self, name: str) -> str:
+        return (
+            f"struct {{\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, RING_BYTES);\n"
+            f'}} {name} SEC(".maps");\n'
+        )
+
+    def lookup(self, table: str, key: str) -> str:
+        return f"bpf_map_lookup_elem(&{table}, &{key})"
+
+    def update(self, table: str, key: str, value: str, *, new: bool = False) -> str:
+        return f"bpf_map_update_elem(&{table}, &{key}, &{value}, {'BPF_NOEXIST' if new else 'BPF_ANY'})"
+
+    def delete(self, table: str, key: str) -> str:
+        return f"bpf_map_delete_elem(&{table}, &{key})"
+
+    def reserve(self, ring: str, size: str) -> str:
+        return f"bpf_ringbuf_reserve(&{ring}, {size}, 0)"
+
+    def submit(self, ring: str, event: str) -> str:  # noqa: ARG002
+        return f"bpf_ringbuf_submit({event}, 0)"
+
+    def stack(self, table: str, flags: str) -> str:
+        return f"bpf_get_stackid(ctx, &{table}, {flags})"
+
+
+def words(btf: Btf | None) -> Dialect:
+    """The words of libbpf's C, on a kernel with these types."""
+    return _Libbpf(btf)
+
+
+def _section(target: Target) -> str:
+    place = target.place
+    match place:
+        case TracepointPlace(name):
+            if target.shape is Shape.WORDS:
+                return f"raw_tp/{name}"
+            return f"tracepoint/{target.format.group}/{name}"
+        case FunctionPlace(name, _, offset):
+            if not all(char.isalnum() or char in "_." for char in name) or not name.isascii():
+                raise Refused(f"{target.probe} cannot be exported", "its name holds other characters than names do")
+            return f"{_SECTIONS[target.kind]}{name}{f'+{offset:#x}' if offset else ''}"
+        case UserPlace():
+            if target.kind is ProbeKind.USDT:
+                return "usdt"
+            return "uretprobe" if target.kind is ProbeKind.URETPROBE else "uprobe"
+        case PerfPlace():
+            return "perf_event"
+    raise Refused(f"{target.probe} cannot be exported", "libbpf has no such kind of program")
+
+
+def project(tracer: Tracer) -> dict[str, str]:
+    """The files by name; raises Refused, UsageError."""
+    if is_exec(tracer):
+        from tracescope.export.exec_libbpf import exec_project
+
+        return exec_project(tracer)
+    dialect = words(tracer.btf)
+    made = programs(tracer, dialect)
+    name = tracer.name
+    return {
+        f"{name}.bpf.c": _bpf_c(tracer, dialect, made),
+        f"{name}.h": header(tracer, made),
+        f"{name}.c": libbpf_loader.loader(tracer, made),
+        "Makefile": template("Makefile", {"NAME": name}),
+        "README.md": libbpf_loader.readme(tracer, made),
+    }
+
+
+def _bpf_c(tracer: Tracer, dialect: Dialect, made: list[Program]) -> str:
+    counts = tracer.counts
+    body = "".join(program.text for program in made)
+    usdt = "#include <bpf/usdt.bpf.h>\n" if any(one.target.kind is ProbeKind.USDT for one in made) else ""
+    maps = (
+        f"\n{dialect.hash_map('counts', 'struct count_key', 'u64', ENTRIES)}"
+        if counts
+        else f"\n{dialect.ring('events')}"
+    )
+    if "&stacks" in body:
+        maps += f"\n{dialect.stack_map('stacks', ENTRIES)}"
+    tree, tree_programs = libbpf_tree(dialect) if tracer.filters.tree else ("", "")
+    notes = "".join(f"\n * {note}" for note in tracer.notes)
+    text = head_text(
+        tracer, dialect, maps, notes=notes, tree=tree, includes=usdt, parent=not counts or "parent()" in body
+    )
+    text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""
+    text += BUCKET.replace("@INLINE@", "__always_inline") if tracer.hist else ""
+    text += "" if counts else FILL.replace("@INLINE@", "__always_inline")
+    used = helpers_used(body)
+    return text + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_programs
+
+
+def head_text(
+    tracer: Tracer, dialect: Dialect, maps: str, *, notes: str, tree: str, includes: str = "", parent: bool = True
+) -> str:
+    """What comes before the programs: includes, maps, `wanted()`, `parent()`."""
+    more = "\tif (!followed())\n\t\treturn false;\n" if tree else ""
+    more += cgroup_test(tracer.filters) + _containers(tracer)
+    text = _HEAD.format(name=tracer.name, usdt=includes, maps=maps, notes=notes)
+    return text + tree + _WANTED.format(more=more) + (dialect.parent if parent else "")
+
+
+def _containers(tracer: Tracer) -> str:
+    wanted = tracer.filters.namespace
+    if not wanted:
+        return ""
+    tests = " && ".join(f"namespace != {one.number}U" for one in wanted)
+    return (
+        "\tstruct task_struct *task = (struct task_struct *)bpf_get_current_task();\n"
+        "\tu32 namespace = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);\n"
+        f"\tif ({tests})\n\t\treturn false;\n"
+    )

@@ -1,0 +1,96 @@
+"""From probes and options to the files of an export: what the command line and the screen share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracescope.attach.ask.options import AttachOptions
+from tracescope.errors import Refused, TraceScopeError, UsageError, from_oserror
+from tracescope.export.tracer import Tracer
+from tracescope.host import Host
+
+if TYPE_CHECKING:
+    from tracescope.catalog.store import Catalog
+
+__all__ = ("FORMS", "export_files", "open_tracer", "write_files")
+
+FORMS = ("bpftrace", "bcc", "libbpf")
+_VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:[.-].*)?", re.ASCII)
+
+
+def open_tracer(host: Host, probes: Sequence[str], options: AttachOptions, catalog: Catalog | None = None) -> Tracer:
+    """The tracer of these full names; raises TraceScopeError. Reads the host: belongs into a thread."""
+    from tracescope.attach.ask.asked import Asked
+    from tracescope.attach.open import kernel_types, open_plan
+    from tracescope.attach.targets.btf import with_types
+    from tracescope.attach.targets.find import find_targets
+
+    types = kernel_types(host)
+    found = find_targets(host, probes, pair=options.pair, catalog=catalog)
+    targets = tuple(with_types(target, types) for target in found)
+    plan = open_plan(host, targets, options.filters, asked=Asked(options.where, options.show), types=types)
+    words = targets[0].probe.rpartition(":")[2]
+    name = re.sub(r"\W+", "_", words, flags=re.ASCII).strip("_") or "tracer"
+    name = name if name[0].isalpha() else f"trace_{name}"
+    return Tracer(
+        name, targets, options.filters, options.where, options.show, options.count_by, options.hist, plan, types
+    )
+
+
+def export_files(host: Host, tracer: Tracer, form: str, *, target: str = "", one_line: bool = False) -> dict[str, str]:
+    """The texts by file name; `target` is a version of bpftrace. Raises Refused, UsageError."""
+    if form == "bpftrace":
+        from tracescope.export.bpftrace import one_liner, script
+
+        version = _version(target) if target else _installed(host)
+        text = one_liner(tracer, version) if one_line else script(tracer, version)
+        return {f"{tracer.name}.{'sh' if one_line else 'bt'}": text}
+    if target or one_line:
+        raise UsageError("--target and --one-line are about bpftrace", f"this is {form}", "leave them out")
+    if form == "bcc":
+        from tracescope.export import bcc
+
+        return bcc.project(tracer)
+    from tracescope.export import libbpf
+
+    return libbpf.project(tracer)
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = _VERSION.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{text!r} is no version of bpftrace", "", "--target 0.23")
+    return int(found[1]), int(found[2])
+
+
+def _installed(host: Host) -> tuple[int, int]:
+    """The version of the host's bpftrace; the newest that is written for where there is none."""
+    from tracescope.export.bpftrace import NEWEST
+
+    try:
+        words = host.run("bpftrace", "--version").decode("ascii", "replace").split()
+    except TraceScopeError:
+        return NEWEST
+    found = _VERSION.fullmatch(words[-1]) if words else None
+    return (int(found[1]), int(found[2])) if found else NEWEST
+
+
+def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
+    """All files or none: nothing that is there already is written over. The paths; raises Refused, TraceScopeError."""
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise Refused(f"{folder / there[0]} is there already", "nothing is written over", "name another folder")
+    written = []
+    try:
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            written.append(path)
+    except OSError as error:
+        raise from_oserror(error, str(error.filename or folder)) from None
+    return written
