@@ -93,7 +93,7 @@ def _bcc(_host: Host) -> str:
 def _libbpf(_host: Host) -> str:
     check_kernel()
     if find_spec("tracescope.attach.libbpf") is None:
-        raise Refused("libbpf cannot be used", "this TraceScope does not load through it")
+        raise Refused("libbpf cannot be used", "this TraceScope does not load through it", "--backend bcc")
     missing: Any = import_module(_LIBBPF).missing()
     if missing is not None:
         raise missing
@@ -116,9 +116,9 @@ def _tracefs(host: Host) -> str:
     try:
         folder = f"{host.tracefs}/instances"
     except TraceScopeError as error:
-        raise Refused("tracefs cannot be used", error.why or error.what, error.fix) from None
+        raise Refused("tracefs cannot be used", error.why or error.what, error.fix or "mount tracefs") from None
     if not host.exists(folder):
-        raise Refused("tracefs cannot be used", f"this kernel has no {folder}")
+        raise Refused("tracefs cannot be used", f"this kernel has no {folder}", "--backend bcc or bpftrace")
     if not os.access(folder, os.W_OK):
         raise Refused("tracefs cannot be used", f"{folder} cannot be written", "run as root")
     return f"instances in {folder}"
