@@ -149,11 +149,13 @@ def _backends(host: Host) -> Iterator[Check]:
 
     found = {backend.name: backend for backend in all_backends(host)}
     for name, backend in found.items():
+        # bpftrace and tracefs are sources too.
+        check = name if name in OWN_PROGRAMS else f"{name}-backend"
         if backend.why:
             # Tracepoints work on any of them: one that is missing is no harm by itself.
-            yield Check(name, Health.LIMITED, f"{name} cannot be used", backend.why, backend.fix)
+            yield Check(check, Health.LIMITED, f"{name} cannot be used", backend.why, backend.fix)
         else:
-            yield Check(name, Health.OK, f"{name}: {backend.found}")
+            yield Check(check, Health.OK, f"{name}: {backend.found}")
     try:
         choice = choose(found.__getitem__, needs_of(()))
     except TraceScopeError as error:

@@ -78,12 +78,16 @@ def test_the_same_workload_gives_the_same_json_but_for_what_cannot_be_known(back
     for process, wanted in with_bcc.items():
         assert [event["probe"] for event in found[process]] == [event["probe"] for event in wanted]
         for event, other in zip(found[process], wanted, strict=True):
-            # BCC says null, or the address, of what was not in memory.
+            # A page that is not in memory cannot be read at entry, under any backend: BCC says null, or the address.
             unread = {name for name, value in other["args"].items() if value is None or isinstance(value, dict)}
             missing = other["args"].keys() - event["args"].keys()
-            assert missing <= CANNOT[backend] | unread
-            kept = {name: value for name, value in other["args"].items() if name not in missing}
-            assert event == {**other, "args": kept}
+            by_chance = {"filename"} if event["probe"].endswith("sys_enter_openat") else set()
+            assert missing <= CANNOT[backend] | unread | by_chance
+            kept, wanted_args = (
+                {name: value for name, value in args.items() if name not in missing | unread}
+                for args in (event["args"], other["args"])
+            )
+            assert {**event, "args": kept} == {**other, "args": wanted_args}
 
 
 @pytest.mark.parametrize("backend", BORROWED)

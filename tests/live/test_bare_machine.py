@@ -100,7 +100,7 @@ def test_the_doctor_says_what_is_missing_and_what_is_taken(bare):
     checks = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
 
     assert checks["bcc"]["why"] == "Python module missing"
-    assert checks["bpftrace"]["health"] == "limited"
+    assert checks["bpftrace-backend"]["health"] == "limited"
     assert checks["backend"]["what"].endswith("chosen: tracefs")
 
 

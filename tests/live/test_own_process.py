@@ -29,7 +29,7 @@ def provoke() -> int:
 @pytest.mark.parametrize("where", ["", 'comm != "nobody"'])
 def test_a_session_of_the_screen_has_no_event_of_the_screen(where: str):
     host = LiveHost()
-    session = _open_session(host, find_targets(host, [PROBE]), AttachOptions(where=where))
+    session = _open_session(host, find_targets(host, [PROBE]), AttachOptions(where=where), backend="auto")
     with session:
         session.wait_running(60)
         child = provoke()

@@ -113,7 +113,9 @@ def provoke():
             yield found
             session.stop()
             found.events = decoded(session)
-            assert session.counts().lost == 0
+            # Where a timer interrupts a program on this CPU the kernel skips ours: missed, no fault of the ring.
+            counts = session.counts()
+            assert (sum(one.lost for one in counts.per_probe) if everybody else counts.lost) == 0
         assert session.failed == []
 
     return run

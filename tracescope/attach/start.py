@@ -110,9 +110,9 @@ def _tracefs(host: Host) -> str:
     try:
         folder = f"{host.tracefs}/instances"
     except TraceScopeError as error:
-        raise Refused("tracefs cannot be used", error.why or error.what, error.fix) from None
+        raise Refused("tracefs cannot be used", error.why or error.what, error.fix or "mount tracefs") from None
     if not host.exists(folder):
-        raise Refused("tracefs cannot be used", f"this kernel has no {folder}")
+        raise Refused("tracefs cannot be used", f"this kernel has no {folder}", "--backend bcc or bpftrace")
     if not os.access(folder, os.W_OK):
         raise Refused("tracefs cannot be used", f"{folder} cannot be written", "run as root")
     return f"instances in {folder}"
