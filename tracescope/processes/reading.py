@@ -65,16 +65,17 @@ class _Reader:
         self._types = [_types_of(kind)[key] for key in self._keys]
         self._argv = self._keys.index("argv") if "argv" in self._keys else None
         self._durations = [self._keys.index(key) for key in _DURATIONS if key in self._keys]
-        self._shapes: dict[tuple[str, ...], _Quick] = {}
+        self.shapes: dict[tuple[str, ...], _Quick] = {}
+        """What reads the objects with these keys."""
 
     def read(self, data: Mapping[str, object]) -> ProcessEvent:
         """The event in an object; Damaged when a value is missing or of another type."""
         shape = tuple(data)
-        quick = self._shapes.get(shape)
+        quick = self.shapes.get(shape)
         if quick is None:
-            quick = _quick(self._kind, shape) if len(self._shapes) < _MAX_SHAPES else _nothing
+            quick = _quick(self._kind, shape) if len(self.shapes) < _MAX_SHAPES else _nothing
             if quick is not _nothing:
-                self._shapes[shape] = quick
+                self.shapes[shape] = quick
         return quick(data) or self._read(data)
 
     def _read(self, data: Mapping[str, object]) -> ProcessEvent:
@@ -111,6 +112,7 @@ class _Reader:
 
 
 _READERS = {name: _Reader(kind) for name, kind in KINDS.items()}
+_QUICK = {name: reader.shapes for name, reader in _READERS.items()}
 
 
 def event_from_json(data: Mapping[str, object]) -> ProcessEvent:
@@ -128,7 +130,11 @@ def events_from_json(rows: Iterable[Mapping[str, object]]) -> tuple[list[Process
     damaged = 0
     for data in rows:
         try:
-            events.append(event_from_json(data))
+            event = _QUICK[data["event"]][tuple(data)](data)
+        except (KeyError, TypeError):
+            event = None
+        try:
+            events.append(event or event_from_json(data))
         except Damaged:
             damaged += 1
     return events, damaged
