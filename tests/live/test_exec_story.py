@@ -15,7 +15,7 @@ import pytest
 from monitored import build
 
 from tracescope.processes import Loop, ProcessTable, Summary, summarize
-from tracescope.processes.events import events_from_json
+from tracescope.processes.reading import events_from_json
 from tracescope.recording import open_recording
 
 Require = Callable[[bool, str], None]

@@ -170,11 +170,15 @@ def _print_programs(summary: Summary) -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Events hold no cycles: the garbage collector would only look at all that is kept, again and again."""
+    """Events hold no cycles: the garbage collector would only look at all that is kept, again and again.
+
+    Not even at the end: what is kept then goes with the process.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -6,14 +6,13 @@ from tracescope.processes.events import (
     ExitEvent,
     ForkEvent,
     ProcessEvent,
-    event_from_json,
-    events_from_json,
     rfc3339,
     time_of,
 )
 from tracescope.processes.failures import FailedExec
 from tracescope.processes.lines import argv_words, event_line
 from tracescope.processes.process import Process, program_of
+from tracescope.processes.reading import event_from_json, events_from_json
 from tracescope.processes.sentence import loop_words, parent_words, summary_line
 from tracescope.processes.shell import command_of, shell_command
 from tracescope.processes.summary import Loop, ProgramSummary, Spawner, Summary, summarize

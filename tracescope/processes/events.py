@@ -6,31 +6,26 @@ changes one. They are not frozen because Python takes 6 µs to make a frozen one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import ClassVar, TypeAlias
 
-from tracescope.errors import Damaged
-
 __all__ = (
+    "KINDS",
     "ExecEvent",
     "ExecFailed",
     "ExitEvent",
     "ForkEvent",
     "ProcessEvent",
-    "event_from_json",
-    "events_from_json",
+    "keys_of",
     "rfc3339",
     "time_of",
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
-_TOO_LONG = 1 << 63
-# What json.loads() gives for each annotation.
-_TYPES = {"int": int, "int | None": int, "str": str, "str | None": str, "bool | None": bool}
+_LENGTH = len("2026-01-31T12:00:00.000001Z")
 
 
 @dataclass(slots=True)
@@ -130,10 +125,16 @@ class ExitEvent(_Event):
 
 ProcessEvent: TypeAlias = ForkEvent | ExecEvent | ExecFailed | ExitEvent
 
-_KINDS: dict[object, type[ProcessEvent]] = {kind.name: kind for kind in (ForkEvent, ExecEvent, ExecFailed, ExitEvent)}
+KINDS: dict[object, type[ProcessEvent]] = {kind.name: kind for kind in (ForkEvent, ExecEvent, ExecFailed, ExitEvent)}
+"""The kinds of events by the name that their objects have in `event`."""
+
 _KEYS: dict[type, tuple[str, ...]]
-_KEYS = {kind: tuple(field.name for field in fields(kind) if field.name != "time_ns") for kind in _KINDS.values()}
-_MAX_SIGNATURES = 1000
+_KEYS = {kind: tuple(field.name for field in fields(kind) if field.name != "time_ns") for kind in KINDS.values()}
+
+
+def keys_of(kind: type[ProcessEvent]) -> tuple[str, ...]:
+    """The keys that an object of this kind can have beside `event` and `time`, in the order of the fields."""
+    return _KEYS[kind]
 
 
 def rfc3339(time_ns: int) -> str:
@@ -150,82 +151,22 @@ def _second(seconds: int) -> str:
 
 def time_of(text: str) -> int:
     """Nanoseconds since 1970 of an RFC 3339 time; ValueError when it is none, or has no zone."""
+    # As rfc3339() writes it: thousands of events share the second.
+    if type(text) is str and len(text) == _LENGTH and text[19] == "." and text[26] == "Z":
+        fraction = text[20:26]
+        if fraction.isascii() and fraction.isdigit():
+            return _begin_of(text[:20]) + int(fraction) * 1000
+    return _parse(text)
+
+
+@lru_cache(maxsize=16)
+def _begin_of(second: str) -> int:
+    return _parse(second + "000000Z")
+
+
+def _parse(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"no zone in {text!r}")
     since = moment - _EPOCH
     return ((since.days * _DAY + since.seconds) * 1_000_000 + since.microseconds) * 1000
-
-
-class _Reader:
-    """Makes the events of one kind from their objects; types are checked once for each combination of types."""
-
-    def __init__(self, kind: type[ProcessEvent]) -> None:
-        self._kind = kind
-        self._keys = _KEYS[kind]
-        types = {field.name: _TYPES.get(str(field.type), list) for field in fields(kind)}
-        self._types = [types[key] for key in self._keys]
-        self._argv = self._keys.index("argv") if "argv" in self._keys else None
-        self._durations = [self._keys.index(key) for key in ("lifetime_ns", "cpu_ns") if key in self._keys]
-        self._seen: set[tuple[type, ...]] = set()
-
-    def read(self, data: Mapping[str, object]) -> ProcessEvent:
-        """The event in an object; Damaged when a value is missing or of another type."""
-        values = list(map(data.get, self._keys))
-        signature = tuple(map(type, values))
-        if signature not in self._seen:
-            self._check(values)
-            if len(self._seen) < _MAX_SIGNATURES:
-                self._seen.add(signature)
-        if self._argv is not None and values[self._argv] is not None:
-            values[self._argv] = self._arguments(values[self._argv])
-        for index in self._durations:
-            if values[index] is not None and not 0 <= values[index] < _TOO_LONG:  # type: ignore[operator]
-                raise self._damaged(f"`{self._keys[index]}` is no duration")
-        try:
-            moment = time_of(data["time"])  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise self._damaged(f"its time: {error}") from None
-        return self._kind(moment, *values)  # type: ignore[arg-type]
-
-    def _check(self, values: list[object]) -> None:
-        for key, value, wanted in zip(self._keys, values, self._types, strict=True):
-            if type(value) is not wanted and (value is not None or key == "pid"):
-                raise self._damaged(f"`{key}` is {value!r:.40}")
-
-    def _arguments(self, argv: object) -> tuple[str | None, ...]:
-        words: tuple[str | None, ...] = tuple(argv)  # type: ignore[arg-type]
-        try:
-            "".join(words)  # type: ignore[arg-type]
-        except TypeError:
-            # Rare: an argument that could not be read is None.
-            if not {str, type(None)}.issuperset(map(type, words)):
-                raise self._damaged("an argument is no text") from None
-        return words
-
-    def _damaged(self, why: str) -> Damaged:
-        return Damaged(f"this is no {self._kind.name} event", why)
-
-
-_READERS = {name: _Reader(kind) for name, kind in _KINDS.items()}
-
-
-def event_from_json(data: Mapping[str, object]) -> ProcessEvent:
-    """The event in an object of `exec --json`; keys of a later schema are left out, Damaged if it is no such object."""
-    try:
-        reader = _READERS[data["event"]]
-    except (KeyError, TypeError):
-        raise Damaged("this is no event of a process", f"its `event` is {data.get('event')!r:.40}") from None
-    return reader.read(data)
-
-
-def events_from_json(rows: Iterable[Mapping[str, object]]) -> tuple[list[ProcessEvent], int]:
-    """The events in such objects, and how many of the objects are none."""
-    events: list[ProcessEvent] = []
-    damaged = 0
-    for data in rows:
-        try:
-            events.append(event_from_json(data))
-        except Damaged:
-            damaged += 1
-    return events, damaged

@@ -98,7 +98,10 @@ class Process:
     def ran(self, event: ExecEvent) -> bool:
         """Add a program; false if a later one is known already."""
         self.execs += 1
-        self.argument_bytes += len("".join(filter(None, event.argv or ())))
+        try:
+            self.argument_bytes += len("".join(event.argv or ()))  # type: ignore[arg-type]
+        except TypeError:
+            self.argument_bytes += len("".join(filter(None, event.argv or ())))
         if not self.runs or event.time_ns >= self.runs[-1].time_ns:
             self.runs = (*self.runs[1 - MAX_RUNS :], event) if self.runs else (event,)
             return True

@@ -28,13 +28,14 @@ class Roll:
 
     def of(self, event: ProcessEvent) -> Process:
         """The process of an event, made when it is new, with its parent and what the event says of it."""
-        process = self.by_pid.get(event.pid)
-        if process is None or event.start_ns is None or process.start_ns != event.start_ns:
-            process = self._find(process, event) or self.new(event.pid, event.start_ns, event.time_ns)
-            if process.start_ns is None and event.start_ns is not None:
-                process.start_ns = event.start_ns
-                self._by_key[event.pid, event.start_ns] = process
-        if event.ppid and event.ppid != process.ppid:
+        pid, start_ns, ppid = event.pid, event.start_ns, event.ppid
+        process = self.by_pid.get(pid)
+        if process is None or start_ns is None or process.start_ns != start_ns:
+            process = self._find(process, event) or self.new(pid, start_ns, event.time_ns)
+            if process.start_ns is None and start_ns is not None:
+                process.start_ns = start_ns
+                self._by_key[pid, start_ns] = process
+        if ppid and ppid != process.ppid:
             self._link(process, event)
         # Exec changes the name and, of a setuid program, the user.
         if process.comm is None or type(event) is ExecEvent:

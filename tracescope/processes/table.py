@@ -71,10 +71,11 @@ class ProcessTable:
     def add(self, event: ProcessEvent) -> None:
         """Take one event."""
         self.events += 1
-        if event.time_ns > self.now_ns:
-            self.now_ns = event.time_ns
+        time_ns = event.time_ns
+        if time_ns > self.now_ns:
+            self.now_ns = time_ns
         if self.begin_ns is None:
-            self.begin_ns = event.time_ns
+            self.begin_ns = time_ns
         self._handlers[type(event)](event)
 
     def known(self, pid: int, start_ns: int | None, comm: str, exe: str | None = None, ppid: int | None = None) -> None:
@@ -168,9 +169,10 @@ class ProcessTable:
         process = self._roll.of(event)
         if event.pid in self._walks.open:
             self._lost_walks(self._walks.succeed(event), process)
-        self.starts_by_second[event.time_ns // _SECOND] += 1
-        if len(self.starts_by_second) > _MAX_SECONDS:
-            del self.starts_by_second[min(self.starts_by_second)]
+        by_second = self.starts_by_second
+        by_second[event.time_ns // _SECOND] += 1
+        if len(by_second) > _MAX_SECONDS:
+            del by_second[min(by_second)]
         program = program_of(event)
         group = self.groups.get(program, process.parent, process.cgroup_id)
         tally = group.at(event.time_ns // self.half_ns)
@@ -189,7 +191,9 @@ class ProcessTable:
         if process.group is None:
             process.program = process.program or event.comm or _UNKNOWN
             self._move(process, self._group(process.program, process))
-        self._lost_walks(self._walks.fail(event), process)
+        failed = self._walks.fail(event)
+        if failed:
+            self._lost_walks(failed, process)
 
     def _exit(self, event: ExitEvent) -> None:
         process = self._roll.of(event)
