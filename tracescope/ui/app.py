@@ -226,11 +226,11 @@ def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions,
     return start_session(host, targets, filters, asked=asked, governed=True, backend=backend)
 
 
-def _open_monitor(host: Host) -> MonitorSession:
+def _open_monitor(host: Host, *, backend: str = AUTO) -> MonitorSession:
     from tracescope.attach.monitor.monitor import open_monitor
     from tracescope.attach.start import own_backend
 
-    return open_monitor(host, backend=own_backend(host, "monitor"))
+    return open_monitor(host, backend=own_backend(host, "monitor", backend))
 
 
 def _open_stats() -> RunStats:

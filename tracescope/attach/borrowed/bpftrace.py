@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import selectors
@@ -33,6 +34,8 @@ __all__ = ("BpftraceSession", "installed_version")
 _STRING = 200
 _PAGES = 1024
 _TIMEOUT = 60.0
+# It hands nothing over before all is attached; that it is may be among what a full buffer lost. Seconds.
+_SIGNAL = 0.5
 # After the end: so long what it has kept is read, so long it is counted (that goes 30 times as fast). Seconds.
 _LAST_EVENTS, _LAST_WORDS = 1.0, 6.0
 _CHUNK = 1 << 18
@@ -75,6 +78,7 @@ class BpftraceSession(BorrowedSession):
     def _begin(self) -> None:
         self._log = bytearray()
         self._signals = 0
+        self._heard = math.inf
         self._rest: dict[int, bytes] = {}
 
     def decode(self, record: bytes) -> Event:
@@ -164,7 +168,7 @@ class BpftraceSession(BorrowedSession):
     def _wait_attached(self, selector: selectors.BaseSelector) -> bool:
         """True when everything is attached, or nobody waits for it any more; false when bpftrace has given up."""
         end = time.monotonic() + _TIMEOUT
-        while self._signals < UNTIL_SIGNALS and not self._stop.is_set():
+        while self._signals < UNTIL_SIGNALS and time.monotonic() < self._heard + _SIGNAL and not self._stop.is_set():
             self._read(selector, 0.05)
             if time.monotonic() > end:
                 raise self._failure("bpftrace cannot attach this")
@@ -200,8 +204,9 @@ class BpftraceSession(BorrowedSession):
     def _line(self, line: bytes) -> Iterator[bytes]:
         kind, data = output_of(line)
         if kind == "printf":
-            if data.startswith(b"U"):
-                self._signals += 1
+            if self._signals < UNTIL_SIGNALS:
+                self._heard = min(self._heard, time.monotonic())
+                self._signals += data.startswith(b"U")
             yield from self._lines.records(data)
             return
         self._lost += lost_in(line)
