@@ -145,13 +145,17 @@ def _backends(host: Host) -> Iterator[Check]:
     """Each backend, and which one a session of tracepoints would take."""
     from tracescope.attach.backend_names import OWN_PROGRAMS
     from tracescope.attach.choice import choose, needs_of
+    from tracescope.attach.libbpf.library import missing_library
     from tracescope.attach.start import all_backends
 
     found = {backend.name: backend for backend in all_backends(host)}
     for name, backend in found.items():
         if backend.why:
             # Tracepoints work on any of them: one that is missing is no harm by itself.
-            yield Check(name, Health.LIMITED, f"{name} cannot be used", backend.why, backend.fix)
+            why = backend.why
+            if name == "libbpf" and missing_library() is None:
+                why += "; the process monitor runs all the same: it is in the package, compiled"
+            yield Check(name, Health.LIMITED, f"{name} cannot be used", why, backend.fix)
         else:
             yield Check(name, Health.OK, f"{name}: {backend.found}")
     try:

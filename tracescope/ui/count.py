@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tracescope.attach.backend_names import AUTO
 from tracescope.errors import UsageError
 from tracescope.host import Host
 
