@@ -61,7 +61,7 @@ def own_backend(host: Host, feature: str, backend: str = AUTO) -> own.Backend | 
 
 
 def _monitor_backend(host: Host, backend: str) -> own.Backend | None:
-    """The process monitor is in the package, compiled: libbpf's library is enough for it. None: BCC where that fails."""
+    """The process monitor is in the package, compiled: libbpf's library is enough. None: BCC where that fails."""
 
     def found(name: str) -> Backend:
         shipped = name == "libbpf" and libbpf.missing_library() is None
