@@ -59,7 +59,7 @@ MONITOR = (
             await pilot.pause(0.05)
             subprocess.run(["/bin/true"])
             session = app.monitor._session
-            if any(process.exe == "/bin/true" or process.comm == "true" for process in app.monitor.table.processes()):
+            if any(process.comm == "true" for process in app.monitor.table):
                 break
         print("shown", session.shipped, session.backend)
         app.exit(0)
