@@ -26,15 +26,16 @@ step() {
 
 # ---- distribution packages
 
-# PACKAGE:TEST pairs; a test without a slash is a command on PATH.
-packages_run=(python3-bpfcc:bcc bpftrace:bpftrace linux-perf:perf)
-packages_test=(bpftool:bpftool clang:clang gcc:gcc libc6-dev:/usr/include/stdio.h binutils:readelf
+# PACKAGE:TEST pairs; a test without a slash is a command on PATH, but for those that `has` knows.
+packages_run=(python3-bpfcc:bcc libbpf1:libbpf bpftrace:bpftrace linux-perf:perf)
+packages_test=(bpftool:bpftool clang:clang llvm:llvm-strip gcc:gcc libc6-dev:/usr/include/stdio.h binutils:readelf
     strace:strace tmux:tmux procps:ps git:git make:make libbpf-dev:/usr/include/bpf/libbpf.h
     libelf-dev:/usr/include/libelf.h zlib1g-dev:/usr/include/zlib.h)
 
 has() {
     case $1 in
     bcc) compgen -G '/usr/lib*/python3*/*-packages/bcc/__init__.py' >/dev/null ;;
+    libbpf) compgen -G '/usr/lib*/libbpf.so.1' >/dev/null || compgen -G '/usr/lib/*/libbpf.so.1' >/dev/null ;;
     perf) perf --version >/dev/null 2>&1 ;; # some distributions ship a wrapper around nothing
     /*) [ -e "$1" ] ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;

@@ -145,6 +145,7 @@ def _backends(host: Host) -> Iterator[Check]:
     """Each backend, and which one a session of tracepoints would take."""
     from tracescope.attach.backend_names import OWN_PROGRAMS
     from tracescope.attach.choice import choose, needs_of
+    from tracescope.attach.libbpf.library import missing_library
     from tracescope.attach.start import all_backends
 
     found = {backend.name: backend for backend in all_backends(host)}
@@ -153,7 +154,10 @@ def _backends(host: Host) -> Iterator[Check]:
         check = name if name in OWN_PROGRAMS else f"{name}-backend"
         if backend.why:
             # Tracepoints work on any of them: one that is missing is no harm by itself.
-            yield Check(check, Health.LIMITED, f"{name} cannot be used", backend.why, backend.fix)
+            why = backend.why
+            if name == "libbpf" and missing_library() is None:
+                why += "; the process monitor runs all the same: it is in the package, compiled"
+            yield Check(check, Health.LIMITED, f"{name} cannot be used", why, backend.fix)
         else:
             yield Check(check, Health.OK, f"{name}: {backend.found}")
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tracescope.attach.bcc import find_bcc
+from tracescope.attach.libbpf.library import missing_library
 
 HIDE = r"""
 set -e
@@ -50,15 +51,46 @@ asyncio.run(main())
 """
 
 
+MONITOR = (
+    TUI.partition("        await pilot.press")[0]
+    + """
+        await pilot.press("m")
+        for _ in range(600):
+            await pilot.pause(0.05)
+            subprocess.run(["/bin/true"])
+            session = app.monitor._session
+            if any(process.comm == "true" for process in app.monitor.table):
+                break
+        print("shown", session.shipped, session.backend)
+        app.exit(0)
+
+asyncio.run(main())
+"""
+)
+
+
 @pytest.fixture
 def bare(require, tmp_path):
+    return covered(require, tmp_path, library=False)
+
+
+@pytest.fixture
+def with_library(require, tmp_path):
+    """No compiler, but libbpf's library."""
+    refused = missing_library()
+    require(refused is None, str(refused))
+    return covered(require, tmp_path, library=True)
+
+
+def covered(require, tmp_path, *, library):
     require(shutil.which("unshare") is not None, "no unshare(1)")
     tried = subprocess.run(["unshare", "-m", "true"], check=False)
     require(tried.returncode == 0, "no mount namespaces")
     spec = find_bcc()
     folders = [str(Path(spec.origin).parent)] if spec else []
     tools = {shutil.which(name) for name in ("bpftrace", "clang", "llc", "gcc", "cc")} - {None}
-    libraries = glob("/usr/lib/*/libbpf.so.*") + glob("/usr/lib/*/libbcc.so.*") + glob("/usr/bin/clang-*")
+    libraries = [] if library else glob("/usr/lib/*/libbpf.so.*")
+    libraries += glob("/usr/lib/*/libbcc.so.*") + glob("/usr/bin/clang-*")
     files = {os.path.realpath(path) for path in (*tools, *libraries)}
     environment = {
         **os.environ,
@@ -119,3 +151,41 @@ def test_the_one_key_shows_execve(bare, tmp_path):
     done = bare(sys.executable, str(script))
 
     assert done.stdout.strip().endswith("shown True True"), done.stderr
+
+
+def test_without_libbpf_the_process_monitor_says_what_works(bare):
+    done = bare(*_tracescope("exec", "--", "/bin/true"))
+
+    assert done.returncode == 1
+    assert "the process monitor cannot run here" in done.stderr
+    assert "bcc: Python module missing; libbpf: libbpf.so.1 is not installed" in done.stderr
+    assert "apt-get install libbpf1" in done.stderr
+    assert "until then tracescope attach 'tracepoint:syscalls:sys_*_execve*' shows the calls" in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--backend", "libbpf")])
+def test_with_libbpfs_library_alone_the_process_monitor_runs(with_library, options):
+    done = with_library(*_tracescope("exec", "--json", *options, "--", "/bin/true", "a b"))
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert done.returncode == 0, done.stderr
+    assert [event["argv"] for event in events if event["event"] == "exec"] == [["/bin/true", "a b"]]
+
+
+def test_with_libbpfs_library_alone_attach_goes_to_tracefs_and_the_doctor_says_so(with_library):
+    done = with_library(*_tracescope("attach", "tracepoint:sched:sched_process_exec", "--json", "--", "/bin/true"))
+    assert [json.loads(line)["args"]["filename"] for line in done.stdout.splitlines()] == ["/bin/true"]
+    assert "libbpf: clang is not installed" in done.stderr
+    assert "chosen: tracefs" in done.stderr
+
+    said = with_library(*_tracescope("doctor", "--json")).stdout
+    checks = {check["name"]: check for check in map(json.loads, said.splitlines())}
+    assert checks["libbpf"]["why"].endswith("the process monitor runs all the same: it is in the package, compiled")
+
+
+def test_with_libbpfs_library_alone_the_monitors_key_works(with_library, tmp_path):
+    script = tmp_path / "tui.py"
+    script.write_text(MONITOR)
+    done = with_library(sys.executable, str(script))
+
+    assert done.stdout.strip().endswith("shown True libbpf"), done.stderr

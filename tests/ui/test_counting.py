@@ -70,7 +70,8 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> list[FakeCounting]:
     """The sessions that the app opens."""
     opened: list[FakeCounting] = []
 
-    def open_fake(_host: object, targets: Sequence[Target], options: AttachOptions) -> FakeCounting:
+    def open_fake(_host: object, targets: Sequence[Target], options: AttachOptions, *, backend: str) -> FakeCounting:
+        assert backend == "auto"
         opened.append(FakeCounting(targets, options))
         return opened[-1]
 

@@ -62,7 +62,7 @@ def test_the_one_asked_for_is_taken_or_refused():
     with pytest.raises(Refused, match="tracefs cannot do this") as caught:
         choose(look(), Needs(other="kprobe:vfs_read"), "tracefs")
     assert "kprobe:vfs_read" in caught.value.why
-    assert caught.value.fix == "--backend bcc or libbpf"
+    assert caught.value.fix == "backend bcc or libbpf (--backend, or the setting)"
 
 
 def test_needs_are_those_of_filters_and_values():

@@ -99,7 +99,9 @@ def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> C
     if asked != AUTO:
         backend = look(asked)
         if cannot := _cannot(asked, needs):
-            raise Refused(f"{asked} cannot do this", cannot, f"--backend {' or '.join(OWN_PROGRAMS)}")
+            raise Refused(
+                f"{asked} cannot do this", cannot, f"backend {' or '.join(OWN_PROGRAMS)} (--backend, or the setting)"
+            )
         if backend.why:
             raise Refused(f"{asked} cannot be used here", backend.why, backend.fix)
         return Choice(asked, (backend.words,))

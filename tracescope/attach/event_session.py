@@ -89,6 +89,11 @@ class EventSession(RecordSession[Event], Protocol):
         ...
 
     @property
+    def remarks(self) -> Sequence[str]:
+        """What turned out on the way, for people; complete when the session has ended."""
+        ...
+
+    @property
     def failed(self) -> Sequence[tuple[PlannedProbe, AttachError]]:
         """The probes that could not be attached."""
         ...

@@ -77,6 +77,8 @@ class SessionLife(ABC):
         """The name of the backend."""
         self.chosen = ""
         """Why it is this one, if it was chosen."""
+        self.remarks: list[str] = []
+        """What turned out on the way, for people."""
         self.timings: dict[SessionState, float] = {}
         """Seconds spent in each state that is over."""
         self.error: TraceScopeError | None = None

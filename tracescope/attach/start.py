@@ -21,6 +21,8 @@ from tracescope.attach.targets.target import Target
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 
+_CALLS = "tracescope attach 'tracepoint:syscalls:sys_*_execve*'"
+
 __all__ = ("all_backends", "check_any", "look", "own_backend", "start_session")
 
 
@@ -49,11 +51,34 @@ def own_backend(host: Host, feature: str, backend: str = AUTO) -> own.Backend | 
 
     Raises Refused.
     """
+    if feature == "monitor":
+        return _monitor_backend(host, backend)
     if backend == AUTO:
         # The first that is there; without one the session itself says what is missing.
         found = next((one for one in OWN_PROGRAMS if not look(host, one).why), None)
         return None if found is None else _own(found)
     return _own(choose(lambda name: look(host, name), Needs(frozenset({feature})), backend).backend)
+
+
+def _monitor_backend(host: Host, backend: str) -> own.Backend | None:
+    """The process monitor is in the package, compiled: libbpf's library is enough. None: BCC where that fails."""
+
+    def found(name: str) -> Backend:
+        shipped = name == "libbpf" and libbpf.missing_library() is None
+        return Backend(name, found="the library found") if shipped else look(host, name)
+
+    if backend != AUTO:
+        return _own(choose(found, Needs(frozenset({"monitor"})), backend).backend)
+    if not host.live:
+        return None
+    check_kernel()
+    there = [one for one in OWN_PROGRAMS if not found(one).why]
+    if not there:
+        why = "; ".join(found(one).words for one in OWN_PROGRAMS)
+        raise Refused(
+            "the process monitor cannot run here", why, f"{libbpf.INSTALL}; until then {_CALLS} shows the calls"
+        )
+    return None if "bcc" in there else _own("libbpf")
 
 
 def _own(name: str) -> own.Backend:

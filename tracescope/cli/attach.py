@@ -166,6 +166,7 @@ class _Printer(Sink["Event"]):
             about = {"probes": [probe.name for probe in session.plan.probes], "command": args.run_command or None}
             self._recorder = Recorder(args.save, kind="attach", host=host_facts(host), session=about)
         self._share = 1.0
+        self._remarked = 0
         self._json = args.json
         self._quiet = args.json or args.run_command
 
@@ -173,9 +174,15 @@ class _Printer(Sink["Event"]):
         """Say what could not be attached, and how to stop."""
         for probe, error in self._session.failed:
             note(f"not attached: {probe.name}: {error}")
+        self._note_remarks()
         if not self._quiet:
             attached = len(self._session.plan.probes) - len(self._session.failed)
             note(f"attached {attached} probes: Ctrl-C detaches")
+
+    def _note_remarks(self) -> None:
+        for text in self._session.remarks[self._remarked :]:
+            note(text)
+        self._remarked = len(self._session.remarks)
 
     def show(self, event: Event) -> bool:
         """Print one event."""
@@ -201,6 +208,7 @@ class _Printer(Sink["Event"]):
 
     def end(self, lost: int) -> None:
         """The last of the recording."""
+        self._note_remarks()
         if self._recorder:
             self._recorder.close(lost)
 

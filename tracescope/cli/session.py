@@ -44,6 +44,8 @@ EventT = TypeVar("EventT")
 _PAUSE = 0.05
 _AT_ONCE = 2000
 _MANY = 20_000
+# So long what still waits is printed when the time is up; the rest is counted as lost. Seconds.
+_LAST_EVENTS = 5.0
 START_TIMEOUT = 60.0
 
 
@@ -165,21 +167,35 @@ def trace(session: RecordSession[EventT], child: Launched | None, args: argparse
             status = 130
     if interrupt.came:
         status = 130
+    left = 0
     if not args.count or printed < args.count:
-        # What was still on its way when the session ended.
-        printed += sum(sink.show(session.decode(record)) for record in session.take())
+        # What was still on its way when the session ended; of a command everything is wanted.
+        shown, left = _show_rest(session, sink, None if child and not interrupt.came else _LAST_EVENTS)
+        printed += shown
     counts = session.counts()
-    lost = counts.lost + counts.dropped
+    dropped = counts.dropped + left
+    lost = counts.lost + dropped
     sink.end(lost)
     sys.stdout.flush()
-    if counts.dropped:
-        note(f"{counts.dropped} events came faster than they could be printed")
+    if dropped:
+        note(f"{dropped} events came faster than they could be printed")
     if counts.skipped:
         note(f"{counts.skipped} events were left out, so that the rest could be printed in time")
     if child and status == 0 and child.poll() is None:
         note(f"the command goes on as pid {child.pid}")
     sys.stderr.write(f"{printed} events, {lost} lost\n")
     return status
+
+
+def _show_rest(session: RecordSession[EventT], sink: Sink[EventT], seconds: float | None) -> tuple[int, int]:
+    """Show what is waiting, for so long at most: how many were shown, and how many were left."""
+    end = None if seconds is None else time.monotonic() + seconds
+    records, shown = session.take(), 0
+    for number, record in enumerate(records):
+        if end is not None and time.monotonic() > end:
+            return shown, len(records) - number
+        shown += sink.show(session.decode(record))
+    return shown, 0
 
 
 def _records(

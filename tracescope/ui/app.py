@@ -16,6 +16,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.worker import get_current_worker
 
+from tracescope.attach.backend_names import AUTO
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.model import SourceReport
@@ -78,9 +79,13 @@ class TraceScope(Attaching, inherit_bindings=False):
     ) -> None:
         self.config = config or Config()
         super().__init__(
-            host, live_rows=self.config.live_rows, open_session=open_session, open_stats=open_stats or _open_stats
+            host,
+            live_rows=self.config.live_rows,
+            open_session=open_session,
+            open_stats=open_stats or _open_stats,
+            backend=self.config.backend,
         )
-        self.monitor = Monitor(host, open_monitor or _open_monitor)
+        self.monitor = Monitor(host, open_monitor or partial(_open_monitor, backend=self.config.backend))
         self._read = read
         self._problem = problem
         self._reports: dict[str, SourceReport] = {}
@@ -226,11 +231,11 @@ def _open_session(host: Host, targets: Sequence[Target], options: AttachOptions,
     return start_session(host, targets, filters, asked=asked, governed=True, backend=backend)
 
 
-def _open_monitor(host: Host) -> MonitorSession:
+def _open_monitor(host: Host, *, backend: str = AUTO) -> MonitorSession:
     from tracescope.attach.monitor.monitor import open_monitor
     from tracescope.attach.start import own_backend
 
-    return open_monitor(host, backend=own_backend(host, "monitor"))
+    return open_monitor(host, backend=own_backend(host, "monitor", backend))
 
 
 def _open_stats() -> RunStats:

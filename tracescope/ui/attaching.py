@@ -39,12 +39,15 @@ Open = Callable[[Host, "Sequence[Target]", "AttachOptions"], "EventSession"]
 class Attaching(App[int], inherit_bindings=False):
     """Sessions and the live screen. `open_session` and `open_stats` are the doors to the kernel."""
 
-    def __init__(self, host: Host, *, live_rows: int, open_session: Open, open_stats: Callable[[], RunStats]) -> None:
+    def __init__(
+        self, host: Host, *, live_rows: int, open_session: Open, open_stats: Callable[[], RunStats], backend: str
+    ) -> None:  # fmt: skip
         super().__init__()
         self.feed = Feed(live_rows)
         self.costs = Costs(open_stats)
         self._host = host
         self._open = open_session
+        self._backend = backend
         self._catalog: Catalog | None = None
         self._live: LiveScreen | None = None
         self._waiting: messages.AttachWanted | None = None
@@ -94,7 +97,7 @@ class Attaching(App[int], inherit_bindings=False):
         try:
             found = targets_of(self._host, catalog, probes, options)
             if options.counts:
-                counting = count_in_kernel(self._host, found.targets, options)
+                counting = count_in_kernel(self._host, found.targets, options, backend=self._backend)
                 counting.start()
                 self.post_message(
                     messages.CountingOpened(probes, counting, found.refused, options.top, options.interval)

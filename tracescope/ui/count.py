@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tracescope.attach.backend_names import AUTO
 from tracescope.errors import UsageError
 from tracescope.host import Host
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ("count_in_kernel",)
 
 
-def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOptions) -> SummarySession:
+def count_in_kernel(
+    host: Host, targets: Sequence[Target], options: AttachOptions, *, backend: str = AUTO
+) -> SummarySession:
     """A session that is ready to start; raises TraceScopeError. Reads the host: belongs into a thread."""
     from tracescope.attach.ask.asked import Asked
     from tracescope.attach.ask.keys import Counted, parse_keys, parse_linear
@@ -39,5 +42,5 @@ def count_in_kernel(host: Host, targets: Sequence[Target], options: AttachOption
         counted = Counted(keys, parse(value) if value else None, Pow2() if options.hist else None)
     return open_summary(
         host, targets, counted, replace(options.filters, but_not=(os.getpid(),)), asked=Asked(options.where),
-        backend=own_backend(host, "counting"),
+        backend=own_backend(host, "counting", backend),
     )  # fmt: skip

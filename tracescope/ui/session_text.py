@@ -37,7 +37,8 @@ def session_text(session: EventSession, states: list[ProbeState]) -> Content:
     lines = [_fact("state", str(session.state)), _fact("backend", session.backend)]
     lines += [_fact("", printable(part)) for part in session.chosen.split("; ") if session.chosen]
     lines += [_fact(state, f"{_time(seconds):>8}") for state, seconds in session.timings.items()]
-    for words in (sampled_words(session.governor.share if session.governor is not None else 1.0), *session.plan.notes):
+    share = session.governor.share if session.governor is not None else 1.0
+    for words in (sampled_words(share), *session.plan.notes, *session.remarks):
         if words:
             lines.append(Content.styled(printable(words), "$text-warning"))
     lines += [_fact(name, value) for name, value in _filters(session.plan.filters)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import selectors
@@ -12,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import IO, ClassVar
 
 from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, marked, output_of
+from tracescope.attach.borrowed.bpftrace_refused import Refusals, merged, refusals_in
 from tracescope.attach.borrowed.bpftrace_script import UNTIL_SIGNALS, script
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.decode.events import Event
@@ -30,10 +33,16 @@ __all__ = ("BpftraceSession", "installed_version")
 
 _STRING = 200
 _PAGES = 1024
-_TIMEOUT, _LAST_WORDS = 60.0, 10.0
+_TIMEOUT = 60.0
+# It hands nothing over before all is attached; that it is may be among what a full buffer lost. Seconds.
+_SIGNAL = 0.5
+# After the end: so long what it has kept is read, so long it is counted (that goes 30 times as fast). Seconds.
+_LAST_EVENTS, _LAST_WORDS = 1.0, 6.0
 _CHUNK = 1 << 18
 _MOST_LOG = 1 << 20
 _VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})")
+# A line of its JSON, and one that begins an event of ours.
+_PRINTED, _EVENT = b'"type": "printf"', b'"data": "R '
 _NOISE = re.compile(rb"RLIMIT_MEMLOCK|^Attaching \d+ probe")
 
 
@@ -54,14 +63,22 @@ class BpftraceSession(BorrowedSession):
     def __init__(self, host: Host, plan: Plan, where: str, btf: Btf | None, *, buffer: int) -> None:
         version = installed_version(host)
         seeds = threads_below(host, plan.filters.tree) if plan.filters.tree else ()
-        text = script(plan, version, seeds, parent=btf is not None)
-        super().__init__(plan, where, btf, buffer=buffer, program_text=text)
         # Up to 0.19 its clock runs on while the machine is suspended.
         suspended = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        self._lines = Lines(plan, _STRING - 1, 0 if version >= (0, 20) else suspended)
+        self._refused: Refusals = {}
+        self._text = partial(script, plan, version, seeds, parent=btf is not None)
+        self._lines_of = partial(Lines, plan, _STRING - 1, 0 if version >= (0, 20) else suspended)
+        super().__init__(plan, where, btf, buffer=buffer, program_text=self._text())
+        self._lines = self._lines_of()
         self._comms = {name.encode("utf-8", "surrogateescape") for name in plan.filters.comm}
+        self._begin()
+        if any(_parent(host, pid) != os.getpid() for pid in plan.filters.tree):
+            self.remarks.append("bpftrace: children that were started while it attached are not followed")
+
+    def _begin(self) -> None:
         self._log = bytearray()
         self._signals = 0
+        self._heard = math.inf
         self._rest: dict[int, bytes] = {}
 
     def decode(self, record: bytes) -> Event:
@@ -75,15 +92,7 @@ class BpftraceSession(BorrowedSession):
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)
         with ExitStack() as undo:
-            process = self._spawn(undo)
-            undo.callback(_end, process)
-            selector = undo.enter_context(selectors.DefaultSelector())
-            for pipe in (process.stdout, process.stderr):
-                assert pipe is not None
-                os.set_blocking(pipe.fileno(), False)
-                selector.register(pipe, selectors.EVENT_READ)
-            enter(SessionState.ATTACH)
-            self._wait_attached(selector)
+            process, selector = self._attached(undo, enter)
             if self._stop.is_set():
                 return
             enter(SessionState.RUN)
@@ -96,6 +105,47 @@ class BpftraceSession(BorrowedSession):
             process.send_signal(signal.SIGINT)
             self._read_rest(selector)
 
+    def _attached(
+        self, undo: ExitStack, enter: Callable[[SessionState], None]
+    ) -> tuple[subprocess.Popen[bytes], selectors.BaseSelector]:
+        """A process that runs all that it does not refuse; what it refuses is left out of the next try."""
+        while True:
+            with ExitStack() as attempt:
+                process = self._spawn(attempt)
+                attempt.callback(_end, process)
+                selector = attempt.enter_context(selectors.DefaultSelector())
+                for pipe in (process.stdout, process.stderr):
+                    assert pipe is not None
+                    os.set_blocking(pipe.fileno(), False)
+                    selector.register(pipe, selectors.EVENT_READ)
+                if self.state is SessionState.LOAD:
+                    enter(SessionState.ATTACH)
+                if self._wait_attached(selector):
+                    self._say_refused()
+                    undo.push(attempt.pop_all())
+                    return process, selector
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Take what bpftrace says that it refuses out of the script; raises when that is nothing new, or all."""
+        found = refusals_in(self._words(), self.program_text, self.plan)
+        refused = merged(self._refused, found)
+        gone = [index for index, fields in refused.items() if "" in fields]
+        if refused == self._refused or len(gone) == len(self.plan.probes):
+            raise self._failure("bpftrace cannot attach this")
+        self._refused = refused
+        self.program_text = self._text(refused=refused)
+        self._lines = self._lines_of(refused=refused)
+        self._begin()
+
+    def _say_refused(self) -> None:
+        for index, fields in self._refused.items():
+            probe = self.plan.probes[index]
+            if why := fields.get(""):
+                self.failed.append((probe, AttachError(f"bpftrace refuses {probe.name}", why)))
+            else:
+                self.remarks += [f"{probe.name}: bpftrace cannot read {name}: {why}" for name, why in fields.items()]
+
     def _spawn(self, undo: ExitStack) -> subprocess.Popen[bytes]:
         # In a file that only we can read: a command line is for everybody's eyes.
         folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="tracescope-"))
@@ -107,27 +157,35 @@ class BpftraceSession(BorrowedSession):
         environment = {**os.environ, **{f"BPFTRACE_{name}": str(value) for name, value in settings.items()}}
         try:
             return subprocess.Popen(
-                ["bpftrace", "-q", "-B", "line", "-f", "json", path], env=environment, stdin=subprocess.DEVNULL,
+                # The shell's number becomes that of bpftrace, and the script's argument.
+                ["sh", "-c", 'exec bpftrace -q -B line -f json "$0" $$', path],
+                env=environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise AttachError("bpftrace cannot be started", os.strerror(error.errno or 0)) from None
 
-    def _wait_attached(self, selector: selectors.BaseSelector) -> None:
+    def _wait_attached(self, selector: selectors.BaseSelector) -> bool:
+        """True when everything is attached, or nobody waits for it any more; false when bpftrace has given up."""
         end = time.monotonic() + _TIMEOUT
-        while self._signals < UNTIL_SIGNALS and not self._stop.is_set():
+        while self._signals < UNTIL_SIGNALS and time.monotonic() < self._heard + _SIGNAL and not self._stop.is_set():
             self._read(selector, 0.05)
-            if not selector.get_map() or time.monotonic() > end:
+            if time.monotonic() > end:
                 raise self._failure("bpftrace cannot attach this")
+            if not selector.get_map():
+                return False
+        return True
 
     def _read_rest(self, selector: selectors.BaseSelector) -> None:
-        """What it prints until it is gone."""
-        end = time.monotonic() + _LAST_WORDS
-        while selector.get_map() and time.monotonic() < end:
-            self._read(selector, 0.1)
+        """What it prints until it is gone: events for a while, then only how many more there are, then no more."""
+        began = time.monotonic()
+        while selector.get_map() and (waited := time.monotonic() - began) < _LAST_WORDS:
+            self._read(selector, 0.1, only_count=waited > _LAST_EVENTS)
+        if selector.get_map():
+            self.remarks.append("bpftrace did not end in time: how many of its last events are missing is not known")
 
-    def _read(self, selector: selectors.BaseSelector, timeout: float) -> None:
-        """What there is on both pipes; a pipe that has ended is taken out."""
+    def _read(self, selector: selectors.BaseSelector, timeout: float, *, only_count: bool = False) -> None:
+        """What there is on both pipes; a pipe that has ended is taken out. Events that are only counted are lost."""
         for key, _ in selector.select(timeout):
             file: IO[bytes] = key.fileobj  # type: ignore[assignment]
             data = os.read(file.fileno(), _CHUNK)
@@ -136,6 +194,9 @@ class BpftraceSession(BorrowedSession):
                 continue
             whole = self._rest.pop(key.fd, b"") + data
             *lines, self._rest[key.fd] = whole.split(b"\n")
+            if only_count:
+                self._lost += whole.count(_EVENT) - self._rest[key.fd].count(_EVENT)
+                lines = [line for line in lines if _PRINTED not in line]
             records = [record for line in lines for record in self._line(line)]
             records.sort(key=lambda record: int(HEADER.unpack_from(record)[0]))
             self._put(records, self._wanted)
@@ -143,8 +204,9 @@ class BpftraceSession(BorrowedSession):
     def _line(self, line: bytes) -> Iterator[bytes]:
         kind, data = output_of(line)
         if kind == "printf":
-            if data.startswith(b"U"):
-                self._signals += 1
+            if self._signals < UNTIL_SIGNALS:
+                self._heard = min(self._heard, time.monotonic())
+                self._signals += data.startswith(b"U")
             yield from self._lines.records(data)
             return
         self._lost += lost_in(line)
@@ -154,11 +216,22 @@ class BpftraceSession(BorrowedSession):
     def _wanted(self, record: bytes) -> bool:
         return not self._comms or HEADER.unpack_from(record)[7].partition(b"\0")[0] in self._comms
 
+    def _words(self) -> str:
+        return bytes(self._log).decode("utf-8", "replace")
+
     def _failure(self, what: str) -> TraceScopeError:
-        log = bytes(self._log).decode("utf-8", "replace")
+        log = self._words()
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         errors = [line for line in lines if "ERROR" in line or "error" in line.lower()]
         return AttachError(what, (errors or lines[-1:] or ["it gave no reason"])[0], log=log)
+
+
+def _parent(host: Host, pid: int) -> int:
+    """The parent's number, 0 when that is not known."""
+    try:
+        return int(host.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
+    except (TraceScopeError, ValueError, IndexError):
+        return 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

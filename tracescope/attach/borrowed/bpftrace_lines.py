@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tracescope.attach.borrowed.bpftrace_refused import Refusals
 from tracescope.attach.borrowed.bpftrace_script import Reads, reads_of
 from tracescope.attach.borrowed.records import ExecText, Head, pack
 from tracescope.attach.plan import Plan
@@ -89,9 +90,9 @@ class _Open:
 class Lines:
     """Puts the lines of one session together; `longest` is the size at which bpftrace cuts a text."""
 
-    def __init__(self, plan: Plan, longest: int, suspended_ns: int = 0) -> None:
+    def __init__(self, plan: Plan, longest: int, suspended_ns: int = 0, refused: Refusals | None = None) -> None:
         self._probes = plan.probes
-        self._reads = [reads_of(probe) for probe in plan.probes]
+        self._reads = [reads_of(probe, (refused or {}).get(probe.index, ())) for probe in plan.probes]
         self._longest = longest
         self._suspended = suspended_ns
         self._open: dict[tuple[int, int], _Open] = {}

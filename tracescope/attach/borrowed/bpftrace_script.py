@@ -9,9 +9,10 @@ short, and its stack is too small for two.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from tracescope.attach.borrowed.bpftrace_refused import Refusals
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.targets.target import Shape
@@ -25,6 +26,7 @@ ARGUMENTS = 16
 UNTIL_SIGNALS = 2
 """How many `U` lines say that everything is attached."""
 _MOST_ELEMENTS = 16
+_NONE: Refusals = {}
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _EVENT = re.compile(r"tracepoint:\w[\w.-]*:\w[\w.-]*", re.ASCII)
 _COMM = re.compile(r"[ !#-\[\]-~]{1,15}", re.ASCII)
@@ -41,14 +43,14 @@ class Reads:
     """The fields that bpftrace cannot give."""
 
 
-def reads_of(probe: PlannedProbe) -> Reads:
-    """What a script reads of a probe."""
+def reads_of(probe: PlannedProbe, refused: Collection[str] = ()) -> Reads:
+    """What a script reads of a probe; `refused` are fields that bpftrace does not take."""
     numbers: list[tuple[Field, int]] = []
     texts, absent = [], set()
     captured = {capture.name for capture in probe.captures}
     for layout in probe.fields:
         field = layout.field
-        if not _NAME.fullmatch(field.name):
+        if not _NAME.fullmatch(field.name) or field.name in refused:
             absent.add(field.name)
         elif re.sub(r"\bconst\b", "", field.type).strip() == "char" and (field.location or field.array is not None):
             texts.append(field)
@@ -70,14 +72,20 @@ def _elements(field: Field) -> int:
     return many if fits else 0
 
 
-def script(plan: Plan, version: tuple[int, int], seeds: Iterable[int] = (), *, parent: bool = True) -> str:
-    """The whole script; `seeds` are the threads below the processes that are followed. Raises Refused."""
-    return "\n".join(_Script(plan, version, parent).lines(sorted(seeds)))
+def script(
+    plan: Plan, version: tuple[int, int], seeds: Iterable[int] = (), *, parent: bool = True, refused: Refusals = _NONE
+) -> str:
+    """The whole script; `seeds` are the threads below the processes that are followed. Raises Refused.
+
+    Its one argument is the process that runs it. What is `refused` is left out.
+    """
+    return "\n".join(_Script(plan, version, parent, refused).lines(sorted(seeds)))
 
 
 class _Script:
-    def __init__(self, plan: Plan, version: tuple[int, int], parent: bool) -> None:
+    def __init__(self, plan: Plan, version: tuple[int, int], parent: bool, refused: Refusals) -> None:
         self._plan = plan
+        self._refused = refused
         self._dot = "args." if version >= (0, 19) else "args->"
         self._delete = "delete(@tree, tid);" if version >= (0, 22) else "delete(@tree[tid]);"
         self._now = "nsecs(monotonic)" if version >= (0, 20) else "nsecs"
@@ -95,7 +103,8 @@ class _Script:
                 f"{{ @tree[(uint64){self._dot}pid] = 1; }}"
             )
         for probe in self._plan.probes:
-            yield from self._probe(probe)
+            if "" not in self._refused.get(probe.index, ()):
+                yield from self._probe(probe)
         if tree:
             yield f"tracepoint:sched:sched_process_exit /@tree[tid]/ {{ {self._delete} }}"
         # Without a reader the next line ends it: nothing stays attached behind a session that was killed.
@@ -111,7 +120,7 @@ class _Script:
             yield f'{_event(probe.end.probe)}{test} {{ printf("P %d %d %d %llu %lld\\n", {values}); }}'
 
     def _body(self, probe: PlannedProbe) -> Iterator[str]:
-        reads = reads_of(probe)
+        reads = reads_of(probe, self._refused.get(probe.index, ()))
         values = [self._number(field, index) for field, index in reads.numbers]
         head = f"{probe.index}, tid, cpu, pid, {self._ppid}, {self._now}"
         form = " ".join(["R %d %d %d %d %d %llu", *("%llu" for _ in values), "%s"])
@@ -155,4 +164,6 @@ def _wanted(filters: Filters) -> str:
         tests.append(["@tree[tid]"])
     joined = [f"({' || '.join(test)})" for test in tests if test]
     joined += [f"pid != {int(pid)}" for pid in filters.but_not]
-    return f" /{' && '.join(joined)}/" if joined else ""
+    # What bpftrace itself does to hand an event over would be one more event, without end.
+    joined.append("pid != $1")
+    return f" /{' && '.join(joined)}/"

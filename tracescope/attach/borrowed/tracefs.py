@@ -37,7 +37,9 @@ TASK_EVENTS = ("task:task_newtask", "task:task_rename", "sched:sched_process_exe
 _PAUSE = 0.02
 _ROUNDS = 10
 # So much is read of a CPU before others have a turn; who traces a flood loses events, not the machine.
-_PAGES, _BEHIND = 32, 0.002
+_PAGES, _TURN, _BEHIND = 32, 256, 0.002
+# So long what the buffers still hold is read at the end; the rest is counted as lost. Seconds.
+_LAST_EVENTS = 2.0
 # The buffers of all CPUs together, and of one.
 _TOTAL_KB, _MOST_KB, _LEAST_KB = 65536, 2048, 256
 
@@ -66,6 +68,7 @@ class TracefsSession(BorrowedSession):
         self.program_text = "\n".join(["# events of the instance, each with its filter", *lines, ""])
         self._comms = {name.encode("utf-8", "surrogateescape") for name in plan.filters.comm}
         self._instances: tuple[TracefsInstance, ...] = ()
+        self._unread = 0
         self._later: list[tuple[int, bool, int, bytes]] = []
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
@@ -148,10 +151,12 @@ class TracefsSession(BorrowedSession):
         found = self._later
         for helps, instance in zip((True, False), self._instances, strict=True):
             pages: Counter[int] = Counter()
-            for cpu, page in instance.reader.read(_PAGES):
+            # On many CPUs a turn is no longer.
+            limit = max(1, min(_PAGES, _TURN // len(instance.reader.cpus)))
+            for cpu, page in instance.reader.read(limit):
                 found += [(moment, helps, cpu, data) for moment, data in page.records]
                 pages[cpu] += 1
-                if pages[cpu] == _PAGES and page.records:
+                if pages[cpu] == limit and page.records:
                     # What comes behind this on its CPU was not read yet.
                     until, behind = min(until, page.records[-1][0]), True
         found.sort(key=itemgetter(0))
@@ -161,19 +166,23 @@ class TracefsSession(BorrowedSession):
         return behind
 
     def _read_rest(self) -> None:
-        """All that is left when nothing is written any more."""
-        while self._read():
+        """What is left when nothing is written any more: no more than the buffers hold, and not for ever."""
+        end = time.monotonic() + _LAST_EVENTS
+        while (more := self._read()) and time.monotonic() < end:
             pass
         self._hand_over(self._later)
         self._later = []
         self._put(list(self._events_of.rest()), self._wanted)
+        if more:
+            self._unread = sum(stats.waiting for stats in self._instances[-1].reader.stats().values())
 
     def _hand_over(self, found: Sequence[tuple[int, bool, int, bytes]]) -> None:
         self._put([made for one in found for made in self._events_of.records(*one)], self._wanted)
 
     def _count_lost(self) -> None:
         """What a full buffer had no room for; without the tasks' own it is not known who somebody is."""
-        self._lost = sum(stats.lost for one in self._instances for stats in one.reader.stats().values())
+        lost = sum(stats.lost for one in self._instances for stats in one.reader.stats().values())
+        self._lost = lost + self._unread
 
     def _wanted(self, record: bytes) -> bool:
         filters: Filters = self.plan.filters

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from tracescope.attach.kernel.loading import BY_NAME, Loaded, load_linked
 from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.libbpf.compile import missing_clang, object_of
-from tracescope.attach.libbpf.library import link, missing_library
+from tracescope.attach.libbpf.library import INSTALL, link, missing_library
 from tracescope.attach.libbpf.translate import to_libbpf
 from tracescope.errors import Refused
 
-__all__ = ("LibbpfBackend", "missing")
+__all__ = ("INSTALL", "LibbpfBackend", "missing", "missing_library")
 
 
 class LibbpfBackend:

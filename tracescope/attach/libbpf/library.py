@@ -22,10 +22,10 @@ from typing import Any
 from tracescope.attach.libbpf.translate import PREFIX, SECTION
 from tracescope.errors import AttachError, Refused
 
-__all__ = ("LIBRARY", "Library", "Linked", "library", "link", "missing_library")
+__all__ = ("INSTALL", "LIBRARY", "Library", "Linked", "library", "link", "missing_library")
 
 LIBRARY = "libbpf.so.1"
-_INSTALL = "apt-get install libbpf1, or the distribution's package that has libbpf.so.1"
+INSTALL = "apt-get install libbpf1, or the distribution's package that has libbpf.so.1"
 
 _SOCKET_FILTER = 1
 _INSTRUCTION = 8
@@ -164,11 +164,11 @@ def library() -> Library:
     try:
         lib = ctypes.CDLL(LIBRARY, use_errno=True)
     except OSError:
-        raise Refused("libbpf cannot be used", f"{LIBRARY} is not installed", _INSTALL) from None
+        raise Refused("libbpf cannot be used", f"{LIBRARY} is not installed", INSTALL) from None
     try:
         return Library(lib)
     except AttributeError as error:
-        raise Refused("libbpf cannot be used", f"this {LIBRARY} has no working {error.args[0]}", _INSTALL) from None
+        raise Refused("libbpf cannot be used", f"this {LIBRARY} has no working {error.args[0]}", INSTALL) from None
 
 
 def _print(level: int, text: bytes, arguments: int) -> int:

@@ -53,6 +53,8 @@ class MonitorSession(RingSession[ProcessEvent]):
         self.plan = plan
         self.shipped = (backend is None or isinstance(backend, LibbpfBackend)) and not shipped.why_not(plan)
         """The object of the package runs, and not the text."""
+        if self.shipped:
+            self.backend = "libbpf"
         self._clock = Clock.now()
 
     def decode(self, record: bytes) -> ProcessEvent:
@@ -73,6 +75,7 @@ class MonitorSession(RingSession[ProcessEvent]):
         except AttachError as error:
             refusal = error
         self.shipped = False
+        self.backend = "libbpf" if isinstance(self._backend, LibbpfBackend) else "bcc"
         try:
             return super()._load()
         except Refused:
