@@ -18,7 +18,8 @@ from tracescope.attach.decode.decode import Decoder
 from tracescope.attach.decode.events import Clock, Event, errno_name, event_json, event_words
 from tracescope.attach.meaning import meaning_of, names_of
 from tracescope.attach.plan import plan
-from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.program.exec_calls import TEXT_OFFSET
+from tracescope.attach.program.exec_text import TEXT, ExecFlag
 from tracescope.attach.record.layout import HEADER
 
 HEAD = {"time_ns": 1000, "cpu": 1, "pid": 10, "tid": 11, "ppid": 9, "flags": 0, "comm": b"name"}
