@@ -19,8 +19,8 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("EventList",)
 
-_SLICE = 0.01
-"""Seconds a tick for filtering, for sorting, and for finding: no key waits longer."""
+_SLICE, _AT_ONCE = 0.01, 0.002
+"""Seconds a tick for filtering, for sorting, and for finding: no key waits longer; and before a key is answered."""
 
 
 class EventList(RowList):
@@ -106,16 +106,16 @@ class EventList(RowList):
         in_time = name == "time" and not descending
         self._order = None if in_time else Order(self._feed, self._selection, name, descending=descending)
         self.following = True
-        self.update_rows()
+        self.update_rows(_AT_ONCE)
 
-    def update_rows(self) -> None:
-        """Take what the feed got since the last time."""
+    def update_rows(self, seconds: float = _SLICE) -> None:
+        """Take what the feed got since the last time, for so long at most."""
         was_empty, held, before = not self.row_count, self.selected, self._rows
-        dropped = self._selection.advance(_SLICE) if self._selection is not None else 0
+        dropped = self._selection.advance(seconds) if self._selection is not None else 0
         if self._order is not None:
             # Held still, nothing new is sorted in.
             if self.following:
-                self._order.advance(_SLICE)
+                self._order.advance(seconds)
             self._order.prune()
             self._rows = self._order.numbers
         elif self._selection is not None:
@@ -247,7 +247,7 @@ class EventList(RowList):
     def follow(self) -> None:
         """Follow again."""
         self.following = True
-        self.update_rows()
+        self.update_rows(_AT_ONCE)
 
     def on_click(self, event: events.Click) -> None:
         """A click on a title sorts."""
