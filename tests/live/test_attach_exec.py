@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from attached import EXEC, EXEC_EXIT, attached, decoded, format_of, run_python, run_traced
+from started import Started
 
 from tracescope.attach.decode.events import event_json, event_words
 from tracescope.attach.plan import HELPER_EVENTS, Filters, plan
@@ -259,7 +260,7 @@ inner = "import sys, subprocess; print(flush=True); sys.stdin.read(1); subproces
 subprocess.run([sys.executable, "-c", inner])
 """
     command = [sys.executable, "-c", source]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+    with Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         running.stdout.readline()
         with attached(EXEC, filters=Filters(tree=(running.pid,))) as session:
             running.communicate(b"x")

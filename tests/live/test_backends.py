@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from attached import HOST, START_SECONDS, format_of, programs_of
 from borrowed import by_process, run_under, running
+from started import Started
 
 from tracescope.attach.ask.asked import Asked
 from tracescope.attach.libbpf import backend as libbpf
@@ -139,8 +140,8 @@ def test_the_filter_lets_only_its_events_through(backend, kind):
     source = "open('/proc/self/comm', 'w').write('ts wanted'); print(flush=True)\n"
     source += "import time\nfor _ in range(5000): time.sleep(0.002)"
     with (
-        subprocess.Popen([sys.executable, "-I", "-S", "-c", source], stdout=subprocess.PIPE) as wanted,
-        subprocess.Popen(["sh", "-c", "while :; do sleep 0.01; done"], start_new_session=True) as other,
+        Started([sys.executable, "-I", "-S", "-c", source], stdout=subprocess.PIPE) as wanted,
+        Started(["sh", "-c", "while :; do sleep 0.01; done"], start_new_session=True) as other,
     ):
         try:
             wanted.stdout.readline()
@@ -250,7 +251,7 @@ def test_a_killed_session_leaves_what_the_next_one_removes():
         "    time.sleep(100)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
-    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
+    with Started([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout.readline() == b"up\n"
         assert process.pid not in {leftover.pid for leftover in leftovers(HOST)}
         process.kill()

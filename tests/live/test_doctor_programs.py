@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 from attached import START_SECONDS, programs_of
+from started import Started
 
 from tracescope.attach.kernel import bpf
 from tracescope.attach.kernel.held import held_programs
@@ -45,7 +46,7 @@ sys.stdin.read(1)
 def holder(*arguments):
     """The process, its programs, its child's pid."""
     command = [sys.executable, "-c", HOLDER, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         child = int(process.stdout.readline())
         try:
             yield process, programs_of(process.pid), child

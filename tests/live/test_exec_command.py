@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from attached import loaded_programs, programs_of
 from monitored import TRUE, build, watch, watch_python
+from started import Started
 
 from tracescope.attach.ask.cgroups import find_cgroup
 from tracescope.host import LiveHost
@@ -106,7 +107,7 @@ for folder in (None, sys.argv[1], sys.argv[1] + "/below"):
 
 
 def test_the_command_and_its_descendants_are_followed_and_nobody_else() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import os\nwhile True: os.system('/bin/true stranger')"]) as stranger:
+    with Started([sys.executable, "-c", "import os\nwhile True: os.system('/bin/true stranger')"]) as stranger:
         try:
             done = run("--json", "--", "sh", "-c", "/bin/true one; (/bin/true two; /no/such) 2>/dev/null; exit 3")
         finally:
@@ -138,7 +139,7 @@ def test_text_has_no_control_characters_and_the_tree_shows_who_started_whom() ->
 
 def test_limits_by_number_and_by_time(tmp_path: Path) -> None:
     script = "while :; do /bin/true; done"
-    with subprocess.Popen(["sh", "-c", script]) as endless:
+    with Started(["sh", "-c", script]) as endless:
         try:
             counted = run("--json", "--count", "5", "--tree", str(endless.pid))
             timed = run("--json", "--duration", "0.2", "--tree", str(endless.pid))
@@ -184,12 +185,12 @@ def test_a_recording_has_every_event_and_replays(tmp_path: Path) -> None:
 def test_an_interrupt_detaches_and_a_kill_leaves_nothing_loaded_and_a_file_that_replays(tmp_path: Path) -> None:
     file, shown = tmp_path / "killed.rec", tmp_path / "shown"
     source = "import os\nwhile True: os.spawnv(os.P_WAIT, '/bin/true', ['true'])"
-    with subprocess.Popen([sys.executable, "-c", source]) as endless:
+    with Started([sys.executable, "-c", source]) as endless:
         command = [*MAIN, "--json", "--tree", str(endless.pid)]
         try:
             with (
                 shown.open("w") as output,
-                subprocess.Popen([*command, "--save", str(file)], stdout=output) as killed,
+                Started([*command, "--save", str(file)], stdout=output) as killed,
             ):
                 # The file is flushed twice a second; standard output when its buffer is full.
                 while (
@@ -203,11 +204,11 @@ def test_an_interrupt_detaches_and_a_kill_leaves_nothing_loaded_and_a_file_that_
                 assert len(programs) == 7
                 assert programs <= loaded_programs()
                 killed.kill()
-            interrupted = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert interrupted.stdout is not None
-            assert interrupted.stdout.readline()
-            interrupted.send_signal(signal.SIGINT)
-            _, errors = interrupted.communicate()
+            with Started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as interrupted:
+                assert interrupted.stdout is not None
+                assert interrupted.stdout.readline()
+                interrupted.send_signal(signal.SIGINT)
+                _, errors = interrupted.communicate()
         finally:
             endless.kill()
     assert not programs & loaded_programs()

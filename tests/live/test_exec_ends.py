@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from monitored import HOST, TRUE, CompiledOnce, Seen, build, monitor, taken, watch, watch_python
+from started import Started
 
 from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
 from tracescope.attach.plan import Filters
@@ -135,7 +136,7 @@ def test_a_process_that_was_there_before_has_its_whole_life(tmp_path: Path) -> N
 
 
 def test_a_process_that_lives_on_is_no_end_and_nothing_is_lost() -> None:
-    with subprocess.Popen(["sh", "-c", "read go; /bin/true; exec /bin/cat"], stdin=subprocess.PIPE) as child:
+    with Started(["sh", "-c", "read go; /bin/true; exec /bin/cat"], stdin=subprocess.PIPE) as child:
         assert child.stdin is not None
         with monitor(Filters(tree=(child.pid,))) as session:
             child.stdin.write(b"\n")

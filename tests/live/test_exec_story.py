@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from monitored import build
+from started import Started
 
 from tracescope.processes import Loop, ProcessTable, Summary, summarize
 from tracescope.processes.reading import events_from_json
@@ -27,7 +28,7 @@ CPUS = os.cpu_count() or 1
 
 @contextmanager
 def running(*command: str) -> Iterator[int]:
-    with subprocess.Popen(command) as process:
+    with Started(command) as process:
         try:
             yield process.pid
         finally:
@@ -57,9 +58,7 @@ def test_within_five_seconds_the_burner_the_failing_service_and_who_starts_them_
         first = undo.enter_context(running(str(app), str(burner), "0"))
         second = undo.enter_context(running(supervisor, service, "50"))
         command = [*MAIN, "--duration", str(SECONDS), "--save", str(file), "--tree", str(first), "--tree", str(second)]
-        monitor = undo.enter_context(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        )
+        monitor = undo.enter_context(Started(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
         assert monitor.stderr is not None
         assert "attached" in monitor.stderr.readline()
         cpu, began = childrens_cpu(first), time.monotonic()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from attached import run_traced
+from started import Started
 
 from tracescope.cli.main import main
 
@@ -96,7 +97,7 @@ def test_a_child_of_a_followed_process_is_followed(capsys: pytest.CaptureFixture
     where = 'args.filename =~ "/dev/*"'
     file.write_text(exported(capsys, f"{CALLS}enter_openat", "--tree", str(os.getpid()), "--where", where))
     work = f'{sys.executable} -I -S -c "{WORK}"; :'
-    with subprocess.Popen(["bpftrace", "-B", "none", str(file)], stdout=subprocess.PIPE) as tracer:
+    with Started(["bpftrace", "-B", "none", str(file)], stdout=subprocess.PIPE) as tracer:
         assert tracer.stdout is not None
         # It prints its title before it has attached everything: an event of ours is the sign that it has.
         out = b""

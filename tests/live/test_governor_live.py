@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from attached import HOST, START_SECONDS, format_of
+from started import Started
 
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
@@ -29,7 +30,7 @@ def steady(tmp_path_factory):
 def test_what_is_left_out_is_counted_and_the_share_grows_again(steady):
     # 125,000 of them, and room for 1,000 that nobody takes.
     command = [steady, "3000000", "0.5"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         filters = Filters(pid=(process.pid,))
         with open_session(HOST, [format_of(GETPPID)], filters, buffer=1000, governed=True) as session:

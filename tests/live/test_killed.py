@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from attached import loaded_programs, programs_of
+from started import Started
 
 from tracescope.recording import open_recording
 
@@ -41,7 +42,7 @@ while True:
 @pytest.fixture
 def clock() -> Iterator[int]:
     """The process that starts others all the time."""
-    with subprocess.Popen([sys.executable, "-I", "-S", "-c", CLOCK]) as running:
+    with Started([sys.executable, "-I", "-S", "-c", CLOCK]) as running:
         yield running.pid
         running.kill()
 
@@ -87,7 +88,7 @@ def check(path: Path, killed_ns: int, programs: set[int]) -> None:
 def test_from_the_command_line(tmp_path: Path, clock: int, what: tuple[str, ...]) -> None:
     path = tmp_path / "killed.rec"
     command = [*PROGRAM, *what, "--tree", str(clock), "--save", str(path)]
-    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as running:
+    with Started(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as running:
         wait_for(lambda: has_times(path), lambda: running.poll() is None)
         programs = programs_of(running.pid)
         assert programs <= loaded_programs()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attached import HOST, START_SECONDS, format_of, loaded_programs, programs_of, wait_until_gone
+from started import Started
 
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
@@ -53,7 +54,7 @@ def test_every_call_is_counted_and_handed_over_once(steady):
     events = events_of(steady)
     assert len(events) == 24
     command = [steady, str(RATE), str(SECONDS)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with Started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         formats = [format_of(event) for event in events]
         with open_session(HOST, formats, Filters(pid=(process.pid,)), buffer=10_000_000) as session:
@@ -81,7 +82,7 @@ def test_every_call_is_counted_and_handed_over_once(steady):
 
 def test_kill_9_leaves_none_of_24_programs(steady):
     probes = [f"tracepoint:{event}" for event in events_of(steady)]
-    with subprocess.Popen([sys.executable, "-c", HOLDER, *probes], stdout=subprocess.PIPE) as process:
+    with Started([sys.executable, "-c", HOLDER, *probes], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"running\n"
         programs = programs_of(process.pid)
         assert len(programs) == 24

@@ -233,7 +233,7 @@ _EVENT = Event(
 
 def event(**changes: object) -> Event:
     """An event of `ls -l`, with changes."""
-    return replace(_EVENT, **changes)  # type: ignore[arg-type]
+    return _EVENT._replace(**changes)  # type: ignore[arg-type]
 
 
 def read_memory(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
 
@@ -15,11 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracescope.attach.decode.decode import Decoder
+from tracescope.attach.decode.event_lines import json_line, text_line
 from tracescope.attach.decode.events import Clock, Event, errno_name, event_json, event_words
 from tracescope.attach.meaning import meaning_of, names_of
 from tracescope.attach.plan import plan
-from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.program.exec_calls import TEXT_OFFSET
+from tracescope.attach.program.exec_text import TEXT, ExecFlag
 from tracescope.attach.record.layout import HEADER
+from tracescope.attach.record.values import Hex
+from tracescope.printable import printable
 
 HEAD = {"time_ns": 1000, "cpu": 1, "pid": 10, "tid": 11, "ppid": 9, "flags": 0, "comm": b"name"}
 CLOCK = Clock(1_700_000_000_000_000_000)
@@ -221,6 +225,37 @@ def test_a_line_of_text_steers_no_terminal_and_two_lists_never_look_alike(argv, 
     assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 for char in line)
     quoted = event_words(Event(0, 0, "p", 0, 0, None, "", {"argv": ['a", "b']}))
     assert quoted != event_words(Event(0, 0, "p", 0, 0, None, "", {"argv": ["a", "b"]}))
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers().map(Hex) | st.text() | texts.map(os.fsdecode),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+_numbers = st.none() | st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.integers(0, 2**63 - 1),
+    texts.map(os.fsdecode),
+    _numbers,
+    st.dictionaries(st.text(max_size=4), _values, max_size=4),
+    st.none() | st.integers(-600, 5),
+    _numbers,
+    st.none() | st.lists(st.text(max_size=4), max_size=2).map(tuple),
+    st.none() | st.text(),
+)
+def test_a_printed_line_is_the_json_of_the_contract(time_ns, comm, ppid, args, ret, duration, stack, words):
+    event = Event(time_ns, 1, "tracepoint:a:b", 10, 11, ppid, comm, args, ret, duration, stack, stack, words)
+    assert json_line(event) == json.dumps(event_json(event), separators=(",", ":"))
+
+
+@given(texts.map(os.fsdecode), st.text())
+def test_a_printed_line_of_text_has_the_moment_the_ids_and_the_words(comm, text):
+    event = Event(1_700_000_000_123_456_789, 1, "tracepoint:a:b", 10, 11, None, comm, {"x": text})
+    moment = datetime.fromtimestamp(1_700_000_000, UTC).astimezone().strftime("%H:%M:%S") + ".123456"
+    whole = f"{moment}   1      10      11       - {comm:15} a:b {event_words(event)}"
+    assert text_line(event) == printable(whole.rstrip())
 
 
 @given(st.lists(texts, min_size=1, max_size=8))

@@ -16,7 +16,7 @@ from tracescope.attach.monitor.decode import decode_record
 from tracescope.attach.monitor.plan import OFFSETS, MonitorPlan, monitor_plan, read_offsets
 from tracescope.attach.monitor.program import ENDED, FAILED, HEAD, STARTED, Flag, Kind, monitor_text
 from tracescope.attach.plan import NO_FILTERS, Cgroup, Filters
-from tracescope.attach.program.exec_calls import ExecFlag
+from tracescope.attach.program.exec_text import ExecFlag
 from tracescope.attach.tracefs.running import parse_stat
 from tracescope.cli.process_tree import tree_lines
 from tracescope.errors import Missing, Refused

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
@@ -54,7 +53,7 @@ class Session(RingSession[Event]):
     def decode(self, record: bytes) -> Event:
         """The event in a record."""
         event = self._decoder.decode(record)
-        return replace(event, words=self.words(record)) if self.in_words else event
+        return event._replace(words=self.words(record)) if self.in_words else event
 
     @property
     def has_words(self) -> bool:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
-from tracescope.cli.output import note, print_json, print_text
+from tracescope.cli.output import note
 from tracescope.cli.session import (
     Sink,
     add_backend,
@@ -157,7 +156,12 @@ class _Printer(Sink["Event"]):
     """Prints events as they come, and records them."""
 
     def __init__(self, host: Host, session: EventSession, args: argparse.Namespace) -> None:
+        from tracescope.attach.decode.event_lines import json_line, text_line
+        from tracescope.attach.decode.events import event_json
+
         self._session = session
+        self._line = json_line if args.json else text_line
+        self._as_row = event_json
         self._recorder: Recorder | None = None
         self.patient = not args.save
         if args.save:
@@ -167,7 +171,6 @@ class _Printer(Sink["Event"]):
             self._recorder = Recorder(args.save, kind="attach", host=host_facts(host), session=about)
         self._share = 1.0
         self._remarked = 0
-        self._json = args.json
         self._quiet = args.json or args.run_command
 
     def ready(self) -> None:
@@ -186,14 +189,9 @@ class _Printer(Sink["Event"]):
 
     def show(self, event: Event) -> bool:
         """Print one event."""
-        from tracescope.attach.decode.events import event_json
-
         if self._recorder:
-            self._recorder.write(event_json(event))
-        if self._json:
-            print_json(event_json(event))
-        else:
-            _print_text(event)
+            self._recorder.write(self._as_row(event))
+        sys.stdout.write(self._line(event) + "\n")
         return True
 
     def pulse(self, lost: int) -> None:
@@ -211,12 +209,3 @@ class _Printer(Sink["Event"]):
         self._note_remarks()
         if self._recorder:
             self._recorder.close(lost)
-
-
-def _print_text(event: Event) -> None:
-    from tracescope.attach.decode.events import event_words
-
-    ppid = "-" if event.ppid is None else event.ppid
-    moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6, UTC).astimezone().strftime("%H:%M:%S.%f")
-    where = f"{moment} {event.cpu:3} {event.pid:7} {event.tid:7} {ppid:>7}"
-    print_text(f"{where} {event.comm:15} {event.probe.removeprefix('tracepoint:')} {event_words(event)}".rstrip())

@@ -265,6 +265,7 @@ def run(host: Host) -> int:
     finally:
         app.feed.stop()
         app.costs.watch(on=False)
+        app.collecting.end()
         app.monitor.close()
     return app.return_code or 0
 

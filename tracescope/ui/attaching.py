@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.ui import messages
 from tracescope.ui.attachable import targets_of
+from tracescope.ui.collecting import Collecting
 from tracescope.ui.costs import Costs
 from tracescope.ui.count import count_in_kernel
 from tracescope.ui.feed import Feed, probes_of
@@ -45,6 +45,7 @@ class Attaching(App[int], inherit_bindings=False):
         super().__init__()
         self.feed = Feed(live_rows)
         self.costs = Costs(open_stats)
+        self.collecting = Collecting()
         self._host = host
         self._open = open_session
         self._backend = backend
@@ -168,15 +169,14 @@ class Attaching(App[int], inherit_bindings=False):
                 self._states[session] = session.state
                 self._session_changed(session)
         self.costs.update(self.feed.sessions)
+        self.collecting.update(busy=bool(self.feed.sessions))
         if self._live in self.screen_stack and self._live is not None:
             self._live.update_events()
 
     def _session_changed(self, session: EventSession) -> None:
         """A session went on to its next state."""
         if session.state == "run":
-            # What is there now stays: the collector need not look at it again while events come.
-            gc.collect()
-            gc.freeze()
+            self.collecting.events_come()
             failed = [(probe.name, error) for probe, error in session.failed]
             for name, error in failed[:3]:
                 self.notify(f"{name}: {error}", severity="error", markup=False)

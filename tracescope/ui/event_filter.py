@@ -16,7 +16,7 @@ from tracescope.ui.event_line import HEADS, Line, value_of
 if TYPE_CHECKING:
     from tracescope.attach.decode.events import Event
 
-__all__ = ("EventFilter", "parse_event_filter")
+__all__ = ("NUMBERS_IN_HEADER", "EventFilter", "parse_event_filter")
 
 _WORD = re.compile(r'(-?)(?:([A-Za-z_]\w*):)?(<=|>=|<|>|=|)("[^"]*"?|\S+)')
 _BEGUN = re.compile(r"-?[A-Za-z_]\w*:[<>=]*")
@@ -29,8 +29,8 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-# Where these numbers are in HEADER's tuple.
-_IN_HEADER = {"cpu": 1, "pid": 3, "tid": 4}
+NUMBERS_IN_HEADER = {"cpu": 1, "pid": 3, "tid": 4}
+"""Columns, and where their numbers are in HEADER's tuple."""
 
 
 class _Term(NamedTuple):
@@ -57,7 +57,7 @@ class EventFilter(NamedTuple):
     def may_take(self, header: tuple[int, ...]) -> bool:
         """False when the record's header alone says no: a record is cheaper than an event."""
         for term in self.terms:
-            at = _IN_HEADER.get(term.name)
+            at = NUMBERS_IN_HEADER.get(term.name)
             if at is not None and term.number is not None and _number_fits(term, header[at]) is term.exclude:
                 return False
         return True

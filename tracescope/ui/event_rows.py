@@ -6,9 +6,8 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
 
-from tracescope.ui.event_filter import EventFilter, parse_event_filter
+from tracescope.ui.event_filter import NUMBERS_IN_HEADER, EventFilter, parse_event_filter
 from tracescope.ui.event_line import SortKey, sort_key
 from tracescope.ui.feed import Feed
 
@@ -69,7 +68,9 @@ class Order:
         self._selection = selection
         self._column = column
         self._descending = descending
-        self._pairs: list[tuple[SortKey, int]] = []
+        self._keys: dict[int, float | str] = {}
+        # Numbers, texts, and what is not known, each sorted: to compare two of a kind is what Python does fastest.
+        self._kinds: tuple[list[int], list[int], list[int]] = ([], [], [])
         self._first = feed.first
         self._next = feed.first
         self._found = 0
@@ -85,24 +86,38 @@ class Order:
         """Let go of what the ring dropped."""
         first = self._feed.first
         if first != self._first:
+            for number in range(self._first, first):
+                self._keys.pop(number, None)
             self._first = first
-            self._take([pair for pair in self._pairs if pair[1] >= first])
+            for numbers in self._kinds:
+                numbers[:] = [number for number in numbers if number >= first]
+            self._join()
 
     def advance(self, seconds: float) -> None:
         """Sort in more records for so long at most."""
         self.prune()
         until = time.monotonic() + seconds
-        made: list[tuple[SortKey, int]] = []
-        for number in self._fresh():
-            if len(made) % _LOOK == _LOOK - 1 and time.monotonic() >= until:
+        made: tuple[list[int], list[int], list[int]] = ([], [], [])
+        for looked, number in enumerate(self._fresh(), 1):
+            if looked % _LOOK == 0 and time.monotonic() >= until:
                 break
-            made.append((sort_key(self._feed.event(number), self._column), number))
+            kind, value, text = self._key(number)
+            made[kind].append(number)
+            self._keys[number] = text if kind == 1 else value
             self._next = number + 1
             self._found += 1
-        if made:
-            pairs = self._pairs + made
-            pairs.sort(key=itemgetter(0), reverse=self._descending)
-            self._take(pairs)
+        for numbers, fresh in zip(self._kinds, made, strict=True):
+            if fresh:
+                numbers.extend(fresh)
+                numbers.sort(key=self._keys.__getitem__, reverse=self._descending)
+        if any(made):
+            self._join()
+
+    def _key(self, number: int) -> SortKey:
+        at = NUMBERS_IN_HEADER.get(self._column)
+        return (
+            sort_key(self._feed.event(number), self._column) if at is None else (0, self._feed.header(number)[at], "")
+        )
 
     def _fresh(self) -> Iterator[int]:
         if self._selection is None:
@@ -112,9 +127,9 @@ class Order:
         self._found = max(self._found, kept)
         return self._selection.since(self._found)
 
-    def _take(self, pairs: list[tuple[SortKey, int]]) -> None:
-        self._pairs = pairs
-        self.numbers = [number for _, number in pairs]
+    def _join(self) -> None:
+        numbers, texts, unknown = self._kinds
+        self.numbers = [*unknown, *texts, *numbers] if self._descending else [*numbers, *texts, *unknown]
 
 
 class Search:

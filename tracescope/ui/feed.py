@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
@@ -238,7 +237,7 @@ class Feed:
         if not self.in_words or event.words is not None:
             return event
         session, record = self.session(number), self.record(number)
-        return replace(event, words=session.words(record)) if session.has_words else event
+        return event._replace(words=session.words(record)) if session.has_words else event
 
     def _event(self, number: int) -> Event:
         return self.session(number).decode(self.record(number))

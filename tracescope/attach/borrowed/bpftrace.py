@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import IO, ClassVar
 
@@ -87,7 +86,7 @@ class BpftraceSession(BorrowedSession):
         number = HEADER.unpack_from(record)[2]
         absent, texts = self._lines.absent(number), {one.name for one in self.plan.probes[number].captures}
         args = {name: value for name, value in event.args.items() if name not in absent}
-        return replace(event, args=marked(args, texts, _STRING - 1))
+        return event._replace(args=marked(args, texts, _STRING - 1))
 
     def _run(self, enter: Callable[[SessionState], None]) -> None:
         enter(SessionState.LOAD)

@@ -104,7 +104,8 @@ def _captured(probe: PlannedProbe, record: bytes, name: str) -> bytes | None:
 
 
 def _filename(record: bytes) -> bytes | None:
-    from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+    from tracescope.attach.program.exec_calls import TEXT_OFFSET
+    from tracescope.attach.program.exec_text import TEXT, ExecFlag
 
     if TEXT.unpack_from(record, TEXT_OFFSET)[0] & ExecFlag.FILENAME_UNREAD:
         return None

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.program.exec_calls import TEXT_OFFSET
+from tracescope.attach.program.exec_text import TEXT, ExecFlag
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 from tracescope.attach.targets.target import Shape
 

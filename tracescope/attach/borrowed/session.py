@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backlog import Backlog
@@ -57,8 +56,8 @@ class BorrowedSession(SessionLife):
         event = self._decoder.decode(record)
         ppid = None if head[_FLAGS] & NO_PARENT else head[5]
         probe = self.plan.probes[head[_PROBE]]
-        return replace(
-            event, ppid=ppid, args={name: value for name, value in event.args.items() if _known(probe, value)}
+        return event._replace(
+            ppid=ppid, args={name: value for name, value in event.args.items() if _known(probe, value)}
         )
 
     @property

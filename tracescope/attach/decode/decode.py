@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from tracescope.attach.decode.call import CallDecoder
 from tracescope.attach.decode.captured import captures_in
@@ -29,6 +30,7 @@ __all__ = ("Decoder", "shown_in_hex")
 
 _SLOT = struct.Struct("=q")
 _AS_ARGUMENT = frozenset({Shape.SYSCALL, Shape.EXEC})
+_comm = lru_cache(maxsize=1024)(until_nul)
 
 
 class Decoder:
@@ -55,7 +57,7 @@ class Decoder:
             pid=pid,
             tid=tid,
             ppid=ppid if self._has_parent else None,
-            comm=until_nul(comm),
+            comm=_comm(comm),
             args=args,
             ret=ret if isinstance(ret, int) else None,
             duration_ns=duration_ns,

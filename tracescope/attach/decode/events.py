@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from tracescope.attach.record.values import Value
 from tracescope.printable import printable
@@ -33,8 +34,7 @@ class Clock:
         return cls(time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event; `time_ns` is the time of day since 1970."""
 
     time_ns: int
@@ -105,6 +105,8 @@ def value_words(value: Value) -> str:
 
 
 def _shown(value: object) -> str:
+    if type(value) is int or type(value) is str:
+        return str(value)
     if value is None:
         return _UNREADABLE
     if isinstance(value, Mapping):

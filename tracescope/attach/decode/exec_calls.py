@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracescope.attach.program.exec_calls import TEXT, TEXT_OFFSET, ExecFlag
+from tracescope.attach.program.exec_calls import TEXT_OFFSET
+from tracescope.attach.program.exec_text import TEXT, ExecFlag
 from tracescope.attach.record.values import Value
 from tracescope.printable import decode
 

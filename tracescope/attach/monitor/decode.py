@@ -12,7 +12,7 @@ from typing import TypedDict
 from tracescope.attach.decode.events import Clock, errno_name
 from tracescope.attach.decode.exec_calls import arguments
 from tracescope.attach.monitor.program import ENDED, FAILED, HEAD, STARTED, Flag, Kind
-from tracescope.attach.program.exec_calls import ExecFlag
+from tracescope.attach.program.exec_text import ExecFlag
 from tracescope.attach.record.values import until_nul
 from tracescope.printable import decode
 from tracescope.processes.events import ExecEvent, ExecFailed, ExitEvent, ForkEvent, ProcessEvent

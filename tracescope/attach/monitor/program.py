@@ -9,7 +9,7 @@ from importlib.resources import files
 from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.monitor.plan import MonitorPlan
 from tracescope.attach.program import RING_BYTES, filter_text
-from tracescope.attach.program.exec_calls import TEXT, reader_text
+from tracescope.attach.program.exec_text import TEXT, reader_text
 
 __all__ = ("ENDED", "FAILED", "HEAD", "KINDS", "NUMBERS", "STARTED", "Flag", "Kind", "monitor_text", "source")
 

@@ -22,7 +22,7 @@ from tracescope.attach.libbpf.translate import to_libbpf
 from tracescope.attach.monitor.plan import OFFSETS, MonitorPlan
 from tracescope.attach.monitor.program import KINDS, NUMBERS, source
 from tracescope.attach.plan import Filters
-from tracescope.attach.program.exec_calls import reader_text
+from tracescope.attach.program.exec_text import reader_text
 from tracescope.attach.program.filters import TREE_SIZE, comm_words
 
 __all__ = ("OBJECT", "RECORD", "SETTINGS", "Filter", "choices", "load", "record", "settings", "shipped_text", "why_not")

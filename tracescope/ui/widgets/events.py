@@ -19,8 +19,8 @@ from tracescope.ui.widgets.rows import Part, RowList
 
 __all__ = ("EventList",)
 
-_SLICE = 0.01
-"""Seconds a tick for filtering, for sorting, and for finding: no key waits longer."""
+_SLICE, _AT_ONCE = 0.01, 0.002
+"""Seconds a tick for filtering, for sorting, and for finding: no key waits longer; and before a key is answered."""
 
 
 class EventList(RowList):
@@ -58,6 +58,8 @@ class EventList(RowList):
         self._own = ProbeColumns()
         self._made: tuple[int, list[Column]] = (-1, [])
         """The width, and the columns that are drawn in it until the next update."""
+        self._drawn: tuple[object, ...] = ()
+        """What the last update had drawn."""
 
     @property
     def row_count(self) -> int:
@@ -106,16 +108,16 @@ class EventList(RowList):
         in_time = name == "time" and not descending
         self._order = None if in_time else Order(self._feed, self._selection, name, descending=descending)
         self.following = True
-        self.update_rows()
+        self.update_rows(_AT_ONCE)
 
-    def update_rows(self) -> None:
-        """Take what the feed got since the last time."""
+    def update_rows(self, seconds: float = _SLICE) -> None:
+        """Take what the feed got since the last time, for so long at most."""
         was_empty, held, before = not self.row_count, self.selected, self._rows
-        dropped = self._selection.advance(_SLICE) if self._selection is not None else 0
+        dropped = self._selection.advance(seconds) if self._selection is not None else 0
         if self._order is not None:
             # Held still, nothing new is sorted in.
             if self.following:
-                self._order.advance(_SLICE)
+                self._order.advance(seconds)
             self._order.prune()
             self._rows = self._order.numbers
         elif self._selection is not None:
@@ -126,6 +128,7 @@ class EventList(RowList):
         self._place(held, dropped)
         self._find_on()
         self._measure()
+        self._draw()
         if was_empty != (not self.row_count):
             self.screen.refresh_bindings()
 
@@ -133,14 +136,27 @@ class EventList(RowList):
         """Stay at the end, or sorted at the top; or on the same events though older ones were dropped."""
         top = self.scroll_offset.y
         if self.following:
-            self.reset_rows(0 if self._order else self.row_count - 1)
+            self.reset_rows(0 if self._order else self.row_count - 1, draw=False)
             return
         place = self.cursor - dropped
         if self._order is not None and self.selected != held:
             place = self._rows.index(held) if held in self._rows else self.cursor
             dropped = self.cursor - place
-        self.reset_rows(place)
+        self.reset_rows(place, draw=False)
         self.scroll_rows(max(0, top - dropped))
+
+    def _draw(self) -> None:
+        """Held still, the same events need not be drawn again."""
+        shown = [self._rows[index] for index in self._visible()]
+        place = self.cursor - self.scroll_offset.y
+        drawn = (shown, place, self._probe, self.sorted_by, self.descending, self._order is None)
+        if drawn != self._drawn or not shown:
+            self._drawn = drawn
+            self.refresh()
+
+    def _visible(self) -> range:
+        top = self.scroll_offset.y
+        return range(top, min(top + self.page, self.row_count))
 
     def _measure(self) -> None:
         """When one probe is shown, the columns are as wide as what has been on the screen asks for."""
@@ -149,8 +165,7 @@ class EventList(RowList):
             self._probe, self._own = probe, ProbeColumns()
         self._made = (-1, [])
         if probe is not None:
-            top = self.scroll_offset.y
-            for index in range(top, min(top + self.page, self.row_count)):
+            for index in self._visible():
                 self._own.note(self._feed.cells(self._rows[index]))
 
     def _only_probe(self) -> str | None:
@@ -247,7 +262,7 @@ class EventList(RowList):
     def follow(self) -> None:
         """Follow again."""
         self.following = True
-        self.update_rows()
+        self.update_rows(_AT_ONCE)
 
     def on_click(self, event: events.Click) -> None:
         """A click on a title sorts."""

@@ -96,12 +96,13 @@ class RowList(ScrollView, can_focus=True):
         """The rows that fit on the screen."""
         return max(1, self.size.height - self.header_lines)
 
-    def reset_rows(self, cursor: int) -> None:
+    def reset_rows(self, cursor: int, *, draw: bool = True) -> None:
         """The rows changed: take the new length and put the cursor on row `cursor`."""
         self.virtual_size = Size(1, self.row_count + self.header_lines)
         self.set_reactive(RowList.cursor, self.validate_cursor(cursor))
         self.show_cursor()
-        self.refresh()
+        if draw:
+            self.refresh()
 
     def show_cursor(self) -> None:
         """Scroll just so far that the cursor is on the screen."""
@@ -144,9 +145,23 @@ class RowList(ScrollView, can_focus=True):
             parts = self.row_parts(index, width)
         else:
             parts = [(self.empty_text, "rows--dim")] if index == 0 else ()
-        style = self.get_component_rich_style
-        line = [Segment(text, base + style(name, partial=True) if name else base) for text, name in parts]
-        return Strip(line).adjust_cell_length(width, base)
+        return self._strip(parts, width, base)
+
+    def _strip(self, parts: Iterable[Part], width: int, base: Style) -> Strip:
+        """The pieces in exactly `width` cells. A line of one byte a cell needs nobody to measure it."""
+        style, line, room = self.get_component_rich_style, list[Segment](), width
+        for text, name in parts:
+            if not text.isascii():
+                room = -1
+            piece = text[:room] if room >= 0 else text
+            room -= len(piece) if room >= 0 else 0
+            if piece:
+                line.append(Segment(piece, base + style(name, partial=True) if name else base))
+        if room < 0:
+            return Strip(line).adjust_cell_length(width, base)
+        if room:
+            line.append(Segment(" " * room, base))
+        return Strip(line, width)
 
     def on_resize(self) -> None:
         """Keep the cursor on the screen."""
