@@ -55,6 +55,11 @@ CASES = [
     ("fentry", PLAIN | Fact.VARIADIC, GOOD, NO, (Reason.VARIADIC,)),
     ("kprobe", PLAIN | Fact.VARIADIC, GOOD, YES, ()),
     ("fexit", PLAIN | Fact.TOO_MANY_ARGUMENTS, GOOD, NO, (Reason.TOO_MANY_ARGUMENTS,)),
+    ("fentry", PLAIN | Fact.LARGE_BY_VALUE, host(by_value=True), NO, (Reason.LARGE_BY_VALUE,)),
+    ("kprobe", PLAIN | Fact.LARGE_BY_VALUE | Fact.BY_VALUE, host(by_value=False), YES, ()),
+    ("fexit", PLAIN | Fact.BY_VALUE, host(by_value=False), NO, (Reason.BY_VALUE,)),
+    ("fexit", PLAIN | Fact.UNION_BY_VALUE, host(by_value=False), NO, (Reason.BY_VALUE,)),
+    ("fentry", PLAIN | Fact.BY_VALUE, host(by_value=True), YES, ()),
     # The host
     ("kprobe", PLAIN, host(kprobes=False), NO, (Reason.NO_KPROBES,)),
     ("fentry", PLAIN, host(kprobes=False), YES, ()),
@@ -66,6 +71,8 @@ CASES = [
     ("kprobe", UNTRACED, host(ftrace=FORBIDDEN), UNKNOWN, (Reason.FTRACE_FORBIDDEN,)),
     ("fentry", UNTRACED, host(ftrace=ABSENT), UNKNOWN, (Reason.FTRACE_ABSENT,)),
     ("fentry", PLAIN | Fact.MANY_ARGUMENTS, GOOD, UNKNOWN, (Reason.MANY_ARGUMENTS,)),
+    ("fentry", PLAIN | Fact.BY_VALUE, GOOD, UNKNOWN, (Reason.BY_VALUE,)),
+    ("fentry", PLAIN | Fact.UNION_BY_VALUE, host(by_value=True), UNKNOWN, (Reason.BY_VALUE,)),
     ("kprobe", UNTRACED, LOCKED, NO, (Reason.NO_KPROBES, Reason.FTRACE_FORBIDDEN)),
     # Warnings
     ("kprobe", PLAIN | Fact.SUFFIXED, GOOD, YES, (Reason.SUFFIXED,)),
@@ -128,6 +135,7 @@ HOSTS = st.builds(
     HostFacts,
     kprobes=st.sampled_from([None, True, False]),
     unique_names=st.booleans(),
+    by_value=st.sampled_from([None, True, False]),
     ftrace=st.sampled_from(SourceState),
     blacklist=st.sampled_from(SourceState),
     bpftrace=st.sampled_from(SourceState),
