@@ -283,7 +283,7 @@ def fentry_verdicts_on_structures_by_value_are_the_kernels():
     for name in random.Random(7).sample(sorted(named), 120):
         row = GUEST.catalog.find(f"fentry:vmlinux:{name}")
         verdict = GUEST.catalog.verdict(row.kind, row.entry) if row is not None and row.kind == "fentry" else None
-        if verdict is None or verdict.answer is not Answer.YES and not _BY_VALUE.issuperset(verdict.reasons):
+        if verdict is None or (verdict.answer is not Answer.YES and not _BY_VALUE.issuperset(verdict.reasons)):
             continue
         target = function_target(ProbeKind.FENTRY, name, "", GUEST.types)
         why = _tried(target, programs.fentry(GUEST.types, name))

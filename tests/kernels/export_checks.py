@@ -9,7 +9,7 @@ from pathlib import Path
 
 from checks import EXPECTED, NAME_OF_FILE, check
 from exported import python_with_bcc, running, unquoted, values
-from exports_built import SELECTIONS
+from exports_built import COMM, SELECTIONS
 from traced import GUEST, HOST, NAME
 
 from tracescope.attach.ask.asked import Asked
@@ -19,13 +19,10 @@ from tracescope.attach.plan import Filters
 from tracescope.attach.session import Session
 from tracescope.export.make import export_files, open_tracer, write_files
 
-__all__ = ("OPTIONS",)
+__all__ = ("EXPORT_CHECKS",)
 
-_COMM = "workload"
-OPTIONS = ["--comm", _COMM, "--show", NAME_OF_FILE]
-"""What the exports are asked for, as the command line takes it."""
 _SECONDS = 600
-_FILTERS = Filters(comm=(_COMM,))
+_FILTERS = Filters(comm=(COMM,))
 
 Told = list[tuple[str, str, int]]
 """Function, file name and size of each event."""
@@ -91,3 +88,9 @@ def exports_of_kprobes_say_what_the_session_does():
 @check
 def exports_of_fentry_say_what_the_session_does():
     return _three_say_the_same("fentry")
+
+
+EXPORT_CHECKS = (
+    exports_of_kprobes_say_what_the_session_does.__name__,
+    exports_of_fentry_say_what_the_session_does.__name__,
+)

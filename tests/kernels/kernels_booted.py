@@ -15,6 +15,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from export_checks import EXPORT_CHECKS
+from exports_built import build_exports
+
 __all__ = ("KERNELS", "SELECTED", "results_of")
 
 HERE = Path(__file__).parent
@@ -37,9 +40,11 @@ def results_of(kernel: Path) -> dict[str, dict[str, object]]:
     found.unlink(missing_ok=True)
     flags = ("-O1", "-static", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-Wno-unused-result")
     subprocess.run(["gcc", *flags, "-o", str(folder / "workload"), str(HERE / "workload.c")], check=True)
+    if set(EXPORT_CHECKS).intersection(SELECTED):
+        build_exports(folder)
     environment = {
         "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPATH": f"{ROOT}:{HERE}",
+        "PYTHONPATH": f"{ROOT}:{HERE}:{HERE.parent}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
