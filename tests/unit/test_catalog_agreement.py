@@ -120,10 +120,6 @@ PART = Rule(
     "bpftrace 0.17 skips `.part.` (probe_matcher.cpp: they can't be traced); ftrace lists them and kprobes take them",
     lambda host, name: ".part." in name and name in host.traceable,
 )
-COLD = Rule(
-    "bpftrace skips `.cold`, no entry of a function; the kernel takes a kprobe where ftrace lists the name without it",
-    lambda host, name: ".cold" in name and name.partition(".")[0] in host.traceable,
-)
 COPY = Rule(
     "bpftrace asks ftrace for the whole name, the kernel for the name without its suffix as well",
     lambda host, name: (
@@ -171,8 +167,8 @@ LARGE = prototype_rule(
 )
 
 KPROBES = {
-    "debian11-5.10": ([COLD, COPY], [BLACKLISTED]),
-    "debian12-6.1": ([PART, COLD, COPY], [BLACKLISTED, INVALID, SHARED]),
+    "debian11-5.10": ([COPY], [BLACKLISTED]),
+    "debian12-6.1": ([PART, COPY], [BLACKLISTED, INVALID, SHARED]),
 }
 FENTRIES = {
     "debian11-5.10": ([], [FREED, NOTRACE, VARIADIC, LONG, BY_VALUE]),

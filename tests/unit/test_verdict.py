@@ -73,11 +73,11 @@ CASES = [
     ("fentry", PLAIN | Fact.MANY_ARGUMENTS, GOOD, UNKNOWN, (Reason.MANY_ARGUMENTS,)),
     ("fentry", PLAIN | Fact.BY_VALUE, GOOD, UNKNOWN, (Reason.BY_VALUE,)),
     ("fentry", PLAIN | Fact.UNION_BY_VALUE, host(by_value=True), UNKNOWN, (Reason.BY_VALUE,)),
+    ("kprobe", PLAIN | Fact.SUFFIXED | Fact.COLD, GOOD, UNKNOWN, (Reason.COLD, Reason.SUFFIXED)),
     ("kprobe", UNTRACED, LOCKED, NO, (Reason.NO_KPROBES, Reason.FTRACE_FORBIDDEN)),
     # Warnings
     ("kprobe", PLAIN | Fact.SUFFIXED, GOOD, YES, (Reason.SUFFIXED,)),
     ("kprobe", UNTRACED | Fact.SUFFIXED | Fact.BASE_IN_FTRACE, GOOD, YES, (Reason.SUFFIXED,)),
-    ("kprobe", PLAIN | Fact.SUFFIXED | Fact.COLD, GOOD, YES, (Reason.COLD, Reason.SUFFIXED)),
     ("kprobe", PLAIN | Fact.DANGEROUS, GOOD, YES, (Reason.DANGEROUS,)),
     ("kprobe", PLAIN, host(blacklist=FORBIDDEN), YES, (Reason.BLACKLIST_UNREAD,)),
     ("kprobe", PLAIN, host(blacklist=SourceState.WAITING), YES, ()),

@@ -61,7 +61,7 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "check the arguments, or take a tracepoint",
     ),
     Reason.COLD: (
-        "The unlikely half of a function (.cold), not its entry",
+        "The unlikely half of a function (.cold), not its entry; where it begins with a WARN the kernel refuses it",
         "take the function itself: the name without .cold",
     ),
     Reason.NO_BTF: (
@@ -113,8 +113,10 @@ _FUNCTION_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT, ProbeKind.KPROBE
 _FENTRY_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT))
 
 # Reasons that warn and do not decide.
-_WARNINGS = frozenset((Reason.SUFFIXED, Reason.COLD, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
-_UNKNOWNS = frozenset((Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS, Reason.BY_VALUE))
+_WARNINGS = frozenset((Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
+_UNKNOWNS = frozenset(
+    (Reason.COLD, Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS, Reason.BY_VALUE)
+)
 
 # What a symbol is, in the order in which the kernel would refuse it.
 _BY_FACT: tuple[tuple[Fact, Reason], ...] = (
