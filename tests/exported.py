@@ -52,13 +52,14 @@ def python_with_bcc() -> str | None:
 class Running:
     """A tracer that has attached everything."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], seconds: float) -> None:
+        self._seconds = seconds
         environment = {**os.environ, "BCC_KERNEL_SOURCE": str(SHIM)}
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, errors="replace"
         )
         self.errors = ""
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + seconds
         assert self._process.stderr is not None
         while READY not in self.errors:
             assert time.monotonic() < end, self.errors
@@ -70,22 +71,22 @@ class Running:
     def stop(self) -> str:
         """What it printed."""
         self._process.send_signal(signal.SIGINT)
-        out, errors = self._process.communicate(timeout=SECONDS)
+        out, errors = self._process.communicate(timeout=self._seconds)
         self.errors += errors
         assert self._process.returncode == 0, self.errors
         return out
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.communicate(timeout=SECONDS)
+        self._process.communicate(timeout=self._seconds)
 
 
 @contextmanager
-def running(*commands: list[str]) -> Iterator[list[Running]]:
+def running(*commands: list[str], seconds: float = SECONDS) -> Iterator[list[Running]]:
     tracers: list[Running] = []
     try:
         for command in commands:
-            tracers.append(Running(command))  # noqa: PERF401 - those that run are ended when the next one fails
+            tracers.append(Running(command, seconds))  # noqa: PERF401 - those that run are ended when the next one fails
         yield tracers
     finally:
         for tracer in tracers:

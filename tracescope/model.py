@@ -218,6 +218,8 @@ class Reason(StrEnum):
     VARIADIC = "variadic"
     MANY_ARGUMENTS = "many-arguments"
     TOO_MANY_ARGUMENTS = "too-many-arguments"
+    BY_VALUE = "by-value"
+    LARGE_BY_VALUE = "large-by-value"
     DISAGREE = "sources-disagree"
 
 

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 import checks
+import export_checks  # noqa: F401 - registers its checks
 from checks import CHECKS, Absent
 
 

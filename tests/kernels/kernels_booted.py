@@ -15,6 +15,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from export_checks import EXPORT_CHECKS
+from exports_built import build_exports
+
 __all__ = ("KERNELS", "SELECTED", "results_of")
 
 HERE = Path(__file__).parent
@@ -37,19 +40,23 @@ def results_of(kernel: Path) -> dict[str, dict[str, object]]:
     found.unlink(missing_ok=True)
     flags = ("-O1", "-static", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-Wno-unused-result")
     subprocess.run(["gcc", *flags, "-o", str(folder / "workload"), str(HERE / "workload.c")], check=True)
+    if set(EXPORT_CHECKS).intersection(SELECTED):
+        build_exports(folder)
     environment = {
         "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPATH": f"{ROOT}:{HERE}",
+        "PYTHONPATH": f"{ROOT}:{HERE}:{HERE.parent}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
     words = [f"{name}={value}" for name, value in environment.items()]
+    # In a file: vng hands the command over on the kernel's command line, which ends after 2,048 bytes.
     command = shlex.join(["env", *words, sys.executable, str(HERE / "guest.py"), str(folder), *SELECTED])
+    (folder / "guest.sh").write_text(command)
     vng = shutil.which("vng")
     assert vng, "vng (virtme-ng) is not on PATH: run script/test-kernels"
     with open(folder / "console.log", "w+b") as console:
         subprocess.run(
-            [vng, "--run", str(kernel), *_VNG, "--rwdir", str(folder), "--exec", f"{command}; sync"],
+            [vng, "--run", str(kernel), *_VNG, "--rwdir", str(folder), "--exec", f"sh {folder}/guest.sh; sync"],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, timeout=_BOOT_SECONDS,
         )  # fmt: skip
         console.seek(0)

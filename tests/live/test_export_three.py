@@ -217,7 +217,7 @@ def test_functions_of_the_kernel_are_built(tmp_path, vmlinux):
     (text,) = bcc.project(tracer).values()
     compile(text, "reads.py", "exec")
     assert "event='vfs_read'" in text
-    assert "int kfunc__vmlinux__vfs_read(u64 *ctx)" in text
+    assert "int FENTRY(vmlinux, vfs_read)(u64 *ctx)" in text
 
 
 EXECS = """

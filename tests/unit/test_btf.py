@@ -17,6 +17,7 @@ from tracescope.errors import Damaged, Missing, Refused, TraceScopeError
 from tracescope.host import SnapshotHost
 from tracescope.sources import btf
 from tracescope.sources.btf import Btf, Layout
+from tracescope.sources.btf_prototypes import Prototype
 from tracescope.sources.btf_types import Kind
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -178,6 +179,31 @@ def test_the_search_by_type_agrees_with_every_prototype() -> None:
     assert {name for name, texts in types.items() if any(map(plain.fullmatch, texts))} == set(
         table.functions_with("struct sk_buff")
     )
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        ("vfs_read", None),
+        ("sk_getsockopt", Prototype(5, 7, False, True, False, False)),
+        ("pfn_is_nosave", None),
+        ("vprintk_emit", None),
+        ("_printk", Prototype(1, 1, True, False, False, False)),
+        ("kill_pid_usb_asyncio", Prototype(5, 5, False, False, True, False)),
+        ("ZSTD_createDCtx_advanced", Prototype(1, 3, False, False, False, True)),
+        ("ZSTD_dParam_getBounds", Prototype(1, 1, False, False, False, True)),
+        ("ip_append_data", Prototype(9, 9, False, False, False, False)),
+    ],
+)
+def test_what_fentry_may_be_refused_for(function: str, wanted: Prototype | None) -> None:
+    found = dict(kernel("debian12-6.1").prototypes(6).functions())
+    assert found.get(function) == wanted
+    assert kernel("debian12-6.1").function_id(function) is not None
+
+
+def test_whether_structures_are_passed_on_shows_in_the_types() -> None:
+    assert [kernel(name).passes_structures() for name in HOSTS] == [False, True]
+    assert sample("little").passes_structures() is None
 
 
 def test_variadic_functions_end_in_dots() -> None:

@@ -49,6 +49,7 @@ def _knowledge(gathered: Gathered) -> Knowledge:
         host=HostFacts(
             kprobes=gathered.kprobes,
             unique_names=gathered.unique_names,
+            by_value=gathered.by_value,
             ftrace=gathered.state("ftrace"),
             blacklist=gathered.state("blacklist"),
             btf=gathered.state("btf"),

@@ -42,11 +42,17 @@ class Fact(IntFlag):
     VARIADIC = 1 << 19
     """The prototype ends with `...`."""
     MANY_ARGUMENTS = 1 << 20
-    """More parameters than x86 passes in registers (6)."""
+    """More parameters than x86 passes in registers (6); a structure fills as many as it is long."""
     TOO_MANY_ARGUMENTS = 1 << 21
     """More than 12: MAX_BPF_FUNC_ARGS of include/linux/bpf.h."""
     BASE_IN_FTRACE = 1 << 22
     """A copy or part of a function (`NAME.cold`) that ftrace lists as NAME."""
+    BY_VALUE = 1 << 23
+    """A parameter is a structure of up to 16 bytes."""
+    UNION_BY_VALUE = 1 << 24
+    """A parameter is a union of up to 16 bytes."""
+    LARGE_BY_VALUE = 1 << 25
+    """A parameter is a larger one, or a floating-point number; or one of these, of any size, is returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class HostFacts:
     """None: nothing read so far tells."""
     unique_names: bool = True
     """The kernel refuses a kprobe by a name that several symbols have (trace_kprobe.c since 6.7, and stable)."""
+    by_value: bool | None = None
+    """Trampolines of fentry pass structures of up to 16 bytes on; None: the processor decides, or it is not known."""
     ftrace: SourceState = SourceState.WAITING
     blacklist: SourceState = SourceState.WAITING
     btf: SourceState = SourceState.WAITING

@@ -242,11 +242,19 @@ def _known(gathered: Gathered) -> _Known:
 
 def _know_prototypes(btf: Btf, known: _Known, module: str) -> None:
     """The prototypes that fentry may be refused for."""
-    for name, count, variadic in btf.long_prototypes(_REGISTERS):
-        if variadic:
-            known.add((name,), Fact.VARIADIC, module)
-        if count > _REGISTERS:
-            known.add((name,), Fact.MANY_ARGUMENTS if count <= _MAX_ARGUMENTS else Fact.TOO_MANY_ARGUMENTS, module)
+    for name, found in btf.prototypes(_REGISTERS).functions():
+        facts = Fact.VARIADIC if found.variadic else Fact(0)
+        if found.parameters > _MAX_ARGUMENTS:
+            facts |= Fact.TOO_MANY_ARGUMENTS
+        elif found.registers > _REGISTERS:
+            facts |= Fact.MANY_ARGUMENTS
+        if found.untraceable:
+            facts |= Fact.LARGE_BY_VALUE
+        if found.structure:
+            facts |= Fact.BY_VALUE
+        if found.union:
+            facts |= Fact.UNION_BY_VALUE
+        known.add((name,), facts, module)
 
 
 def _know_listing(probes: Iterable[str], known: _Known) -> None:

@@ -39,6 +39,7 @@ class Gathered:
     listing: Listing | None = None
     kprobes: bool | None = None
     unique_names: bool = True
+    by_value: bool | None = None
     lockdown: str = ""
     reports: dict[str, SourceReport] = field(default_factory=dict)
 

@@ -49,7 +49,7 @@ def pack(catalog: Catalog, gathered: Gathered) -> Plain:
         "formats": _pack_formats(known.formats.values()),
         "btf": list(known.btf),
         "perf": [(key, e.name, e.kind, e.aliases, e.description, e.unit) for key, e in known.perf.items()],
-        "host": (known.host.kprobes, known.host.unique_names, known.host.lockdown),
+        "host": (known.host.kprobes, known.host.unique_names, known.host.by_value, known.host.lockdown),
         "reports": [(r.name, r.state.value, r.count, r.seconds, r.why, r.fix) for r in known.reports.values()],
         "shows exports": known.shows_exports,
         "names": [(entry, names[entry]) for entry in range(end) if rows[entry] < 0],
@@ -76,7 +76,7 @@ def unpack(plain: Plain, host: Host) -> Catalog | None:
         if symbols is None:
             return None
         reports["kallsyms"] = replace(reports["kallsyms"], count=len(symbols))
-    kprobes, unique_names, lockdown = plain["host"]
+    kprobes, unique_names, by_value, lockdown = plain["host"]
     states = {name: reports[name].state for name in _STATES if name in reports}
     catalog = Catalog(
         Knowledge(
@@ -84,7 +84,7 @@ def unpack(plain: Plain, host: Host) -> Catalog | None:
             formats=_unpack_formats(*plain["formats"]),
             btf=KernelTypes(host, plain["btf"]),
             perf=_unpack_perf(plain["perf"]),
-            host=HostFacts(kprobes, unique_names, lockdown=lockdown, **states),
+            host=HostFacts(kprobes, unique_names, by_value, lockdown=lockdown, **states),
             reports=reports,
             shows_exports=plain["shows exports"],
         )

@@ -229,6 +229,7 @@ def _btf(host: Host, gathered: Gathered) -> Progress:
 
     base = btf.read(host)
     gathered.btf = {"vmlinux": base}
+    gathered.by_value = base.passes_structures()
     count, damaged = len(base.functions()), []
     yield count, ""
     for module in btf.modules(host):

@@ -61,7 +61,7 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "check the arguments, or take a tracepoint",
     ),
     Reason.COLD: (
-        "The unlikely half of a function (.cold), not its entry",
+        "The unlikely half of a function (.cold), not its entry; where it begins with a WARN the kernel refuses it",
         "take the function itself: the name without .cold",
     ),
     Reason.NO_BTF: (
@@ -98,6 +98,14 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "try it, or take a kprobe",
     ),
     Reason.TOO_MANY_ARGUMENTS: ("More than twelve arguments: the kernel refuses fentry on it", "take a kprobe"),
+    Reason.BY_VALUE: (
+        "An argument is a structure or union passed by value: kernels before 6.1 refuse fentry here, later ones may",
+        "take a kprobe",
+    ),
+    Reason.LARGE_BY_VALUE: (
+        "A structure is returned, or one of more than 16 bytes is passed by value: the kernel refuses fentry here",
+        "take a kprobe",
+    ),
 }
 """Each reason's sentence, and what to do."""
 
@@ -105,8 +113,10 @@ _FUNCTION_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT, ProbeKind.KPROBE
 _FENTRY_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT))
 
 # Reasons that warn and do not decide.
-_WARNINGS = frozenset((Reason.SUFFIXED, Reason.COLD, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
-_UNKNOWNS = frozenset((Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS))
+_WARNINGS = frozenset((Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
+_UNKNOWNS = frozenset(
+    (Reason.COLD, Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS, Reason.BY_VALUE)
+)
 
 # What a symbol is, in the order in which the kernel would refuse it.
 _BY_FACT: tuple[tuple[Fact, Reason], ...] = (
@@ -122,6 +132,7 @@ _BY_PROTOTYPE: tuple[tuple[Fact, Reason], ...] = (
     (Fact.VARIADIC, Reason.VARIADIC),
     (Fact.MANY_ARGUMENTS, Reason.MANY_ARGUMENTS),
     (Fact.TOO_MANY_ARGUMENTS, Reason.TOO_MANY_ARGUMENTS),
+    (Fact.LARGE_BY_VALUE, Reason.LARGE_BY_VALUE),
 )
 
 
@@ -143,10 +154,15 @@ def verdict(kind: str, facts: int, host: HostFacts) -> Verdict:
     if kind not in _FUNCTION_KINDS and kind != "symbol":
         return Verdict(Answer.YES)
     reasons = _function_reasons(kind in _FENTRY_KINDS, Fact(facts), host)
-    open_ends = _WARNINGS | _UNKNOWNS if host.unique_names else _WARNINGS | _UNKNOWNS | {Reason.AMBIGUOUS}
-    if not open_ends.issuperset(reasons):
+    if not _open_ends(host).issuperset(reasons):
         return Verdict(Answer.NO, reasons)
     return Verdict(Answer.UNKNOWN if _UNKNOWNS.intersection(reasons) else Answer.YES, reasons)
+
+
+def _open_ends(host: HostFacts) -> frozenset[Reason]:
+    """The reasons that do not make a no on this host."""
+    ends = _WARNINGS | _UNKNOWNS if host.unique_names else _WARNINGS | _UNKNOWNS | {Reason.AMBIGUOUS}
+    return ends - {Reason.BY_VALUE} if host.by_value is False else ends
 
 
 def _function_reasons(fentry: bool, facts: Fact, host: HostFacts) -> tuple[Reason, ...]:
@@ -191,7 +207,10 @@ def _fentry_reasons(facts: Fact, host: HostFacts) -> list[Reason]:
     if not facts & Fact.BTF:
         reasons.append(Reason.NO_BTF)
     # kernel/bpf/btf.c btf_distill_func_proto, and arch_prepare_bpf_trampoline of each architecture.
-    return reasons + [reason for fact, reason in _BY_PROTOTYPE if facts & fact]
+    reasons += [reason for fact, reason in _BY_PROTOTYPE if facts & fact]
+    if facts & Fact.UNION_BY_VALUE or (facts & Fact.BY_VALUE and not host.by_value):
+        reasons.append(Reason.BY_VALUE)
+    return reasons
 
 
 def _ftrace_reasons(facts: Fact, host: HostFacts) -> list[Reason]:

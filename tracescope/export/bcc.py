@@ -48,6 +48,16 @@ static inline u32 parent(void)
 	return member(task + OFFSET_struct_task_struct_tgid);
 }
 """
+_TRAMPOLINES = """
+/* BCC attaches these by their names. Since it takes functions of modules, the module is part of the name. */
+#ifdef MODULE_KFUNC_PROBE
+#define FENTRY(module, function) kfunc__##module##__##function
+#define FEXIT(module, function) kretfunc__##module##__##function
+#else
+#define FENTRY(module, function) kfunc__##function
+#define FEXIT(module, function) kretfunc__##function
+#endif
+"""
 _WANTED = """
 /* Whose events are handed over. */
 static inline int wanted(void)
@@ -87,9 +97,7 @@ class _Bcc:
     def function(self, target: Target, name: str) -> str:
         if target.kind in (ProbeKind.FENTRY, ProbeKind.FEXIT):
             assert isinstance(target.place, FunctionPlace)
-            # BCC finds the function that is meant by this program's name.
-            start = "kfunc" if target.kind is ProbeKind.FENTRY else "kretfunc"
-            return f"{start}__{target.place.module or 'vmlinux'}__{target.place.name}"
+            return f"{str(target.kind).upper()}({target.place.module or 'vmlinux'}, {target.place.name})"
         return name
 
     def offset(self, step: Offset) -> str:
@@ -207,6 +215,7 @@ def _program(tracer: Tracer, made: list[Program]) -> str:
     head = head_text(tracer, f"{shared}\n{maps}", parent=not tracer.counts or "parent()" in body)
     head += BUCKET.replace("@INLINE@", "inline") if tracer.hist else ""
     head += "" if tracer.counts else FILL.replace("@INLINE@", "inline")
+    head += _TRAMPOLINES if any(one.target.kind in (ProbeKind.FENTRY, ProbeKind.FEXIT) for one in made) else ""
     used = helpers_used(body)
     return head + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_parts(tracer)[0]
 

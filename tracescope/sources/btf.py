@@ -17,6 +17,7 @@ from tracescope.errors import Damaged, Missing, Refused
 from tracescope.host import Host
 from tracescope.model import Parameter, Signature
 from tracescope.sources import btf_c
+from tracescope.sources.btf_prototypes import Prototypes
 from tracescope.sources.btf_types import (
     LONGEST_CHAIN,
     QUALIFIERS,
@@ -80,7 +81,7 @@ class Btf(TypeTable):
     ) -> None:
         super().__init__(data, base, index)
         self._texts: dict[int, str] = {}
-        self._long: dict[int, dict[int, tuple[int, bool]]] = {}
+        self._prototypes: dict[int, Prototypes] = {}
 
     @classmethod
     def parse(cls, data: bytes, base: Self | None = None) -> Self:
@@ -113,24 +114,24 @@ class Btf(TypeTable):
         rows = [(self.c_declaration(type_id), word) for word, type_id in self.parameters_of(proto)]
         return [*rows, (self.c_declaration(proto.value), "retval")] if proto.value else rows
 
-    def long_prototypes(self, most: int) -> Iterator[tuple[str, int, bool]]:
-        """Name, number of parameters, and whether `...` follows: functions with more than `most`, or with `...`."""
-        long = self.prototypes_over(most)
-        for name, type_id in self.names(Kind.FUNC).items():
-            if found := long.get(self.target(type_id)):
-                yield name, *found
+    def prototypes(self, most: int) -> Prototypes:
+        """The functions whose prototype is not plain: more than `most` registers, `...`, structures by value."""
+        if most not in self._prototypes:
+            base = None if self.base is None else self.base.prototypes(most)
+            self._prototypes[most] = Prototypes(self, base, most)
+        return self._prototypes[most]
 
-    def prototypes_over(self, most: int) -> dict[int, tuple[int, bool]]:
-        """By id, the base's too: the number of parameters, and whether `...` follows."""
-        if most not in self._long:
-            found = {} if self.base is None else self.base.prototypes_over(most).copy()
-            for type_id in self.ids(Kind.FUNC_PROTO):
-                types = self.parameter_types(type_id)
-                variadic = len(types) > 1 and types[-1] == 0
-                if variadic or len(types) > most:
-                    found[type_id] = (len(types) - variadic, variadic)
-            self._long[most] = found
-        return self._long[most]
+    def passes_structures(self) -> bool | None:
+        """Do fentry's trampolines pass structures of up to 16 bytes on? None where the processor decides, or unknown.
+
+        kernel/bpf/btf.c takes them since `btf_func_model.arg_flags` is there, and x86 with it (commit 720e6a435194).
+        """
+        if self.find("struct btf_func_model") is None:
+            return None
+        if not self.has_member("struct btf_func_model", "arg_flags"):
+            return False
+        on_x86 = self.find("struct pt_regs") is not None and self.has_member("struct pt_regs", "di")
+        return True if on_x86 else None
 
     def returned(self, name: str) -> int:
         """The id of the type that a function returns; 0 for none, and for an unknown function."""

@@ -1,0 +1,96 @@
+"""Inside the guest: what is exported as bpftrace, BCC and libbpf tells what TraceScope's own session does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from checks import EXPECTED, NAME_OF_FILE, check
+from exported import python_with_bcc, running, unquoted, values
+from exports_built import COMM, SELECTIONS
+from traced import GUEST, HOST, NAME
+
+from tracescope.attach.ask.asked import Asked
+from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.open import open_plan
+from tracescope.attach.plan import Filters
+from tracescope.attach.session import Session
+from tracescope.export.make import export_files, open_tracer, write_files
+
+__all__ = ("EXPORT_CHECKS",)
+
+_SECONDS = 600
+_FILTERS = Filters(comm=(COMM,))
+
+Told = list[tuple[str, str, int]]
+"""Function, file name and size of each event."""
+
+
+def _exported(kind: str, folder: Path) -> tuple[Path, Path, Path]:
+    """The bpftrace script, the BCC program, and the libbpf program that was built before the boot."""
+    tracer = open_tracer(HOST, SELECTIONS[kind], AttachOptions(_FILTERS, show=(NAME_OF_FILE,)), GUEST.catalog)
+    (script,) = write_files(folder, export_files(HOST, tracer, "bpftrace"))
+    (python,) = write_files(folder, export_files(HOST, tracer, "bcc"))
+    (source,) = (GUEST.folder / "exports" / kind / "libbpf").glob("*.bpf.c")
+    return script, python, source.parent / source.name.removesuffix(".bpf.c")
+
+
+def _told(out: str, quoted: bool) -> Told:
+    """What an exported tracer printed about the workload's file; bpftrace quotes nothing."""
+    told = []
+    for line in out.splitlines():
+        found, known = re.search(r" (?:k?probe|kfunc|fentry):(?:vmlinux:)?(vfs_\w+)", line), values(line)
+        name = known.get("show0", known.get(NAME_OF_FILE, ""))
+        if found and (unquoted(name) if quoted else name) == NAME:
+            told.append((found[1], NAME, int(known["count"])))
+    return told
+
+
+def _own(session: Session) -> Told:
+    events = map(session.decode, session.take())
+    return [
+        (event.probe.rpartition(":")[2], NAME, event.args["count"])
+        for event in events
+        if event.args[NAME_OF_FILE] == NAME
+    ]
+
+
+def _three_say_the_same(kind: str) -> dict[str, int]:
+    targets = GUEST.finder.targets(SELECTIONS[kind])
+    plan = open_plan(HOST, targets, _FILTERS, asked=Asked("", (NAME_OF_FILE,)), types=GUEST.types)
+    with tempfile.TemporaryDirectory() as folder, Session(plan, buffer=100_000) as session:
+        script, python, native = _exported(kind, Path(folder))
+        commands = [python_with_bcc() or "", "-I", str(python)], [str(native)]
+        with running(*commands, seconds=_SECONDS) as tracers:
+            session.wait_running(_SECONDS)
+            line = ["bpftrace", "-c", " ".join(GUEST.workload), str(script)]
+            ran = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+            assert ran.returncode == 0, ran.stderr
+            by_bcc, by_libbpf = (_told(tracer.stop(), quoted=True) for tracer in tracers)
+        session.stop()
+        assert session.counts().lost == 0
+        own = _own(session)
+    by_bpftrace = _told(ran.stdout, quoted=False)
+    assert sorted(own) == sorted((function, NAME, size) for function, sizes in EXPECTED.items() for size in sizes), own
+    assert by_libbpf == own, by_libbpf
+    assert by_bcc == own, by_bcc
+    assert by_bpftrace == own, by_bpftrace
+    return {"events": len(own)}
+
+
+@check
+def exports_of_kprobes_say_what_the_session_does():
+    return _three_say_the_same("kprobe")
+
+
+@check
+def exports_of_fentry_say_what_the_session_does():
+    return _three_say_the_same("fentry")
+
+
+EXPORT_CHECKS = (
+    exports_of_kprobes_say_what_the_session_does.__name__,
+    exports_of_fentry_say_what_the_session_does.__name__,
+)
