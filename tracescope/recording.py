@@ -32,6 +32,8 @@ _FLUSH_BYTES = 1 << 20
 _READ_BYTES = 1 << 14
 _MAX_LINE = 1 << 20
 _BEGIN = b'{"tracescope":'
+# Made once: dumps() with separators makes one for each row.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Recorder:
         self.close()
 
     def _put(self, row: Mapping[str, object]) -> None:
-        line = json.dumps(row, separators=(",", ":")) + "\n"
+        line = _encode(row) + "\n"
         self._lines.append(line)
         self._bytes += len(line)
 

@@ -19,6 +19,7 @@ from tracescope.processes import (
     ForkEvent,
     event_from_json,
     event_line,
+    events_from_json,
     rfc3339,
     time_of,
 )
@@ -112,6 +113,21 @@ def test_what_is_not_known_is_absent():
 def test_what_is_no_event_is_refused(data):
     with pytest.raises(Damaged):
         event_from_json(data)
+    assert events_from_json([data, data]) == ([], 2)
+
+
+@given(st.one_of(*map(events, (ForkEvent, ExecEvent, ExecFailed, ExitEvent))), st.data())
+def test_keys_may_come_in_any_order_and_beside_any_others(event, data):
+    row = event.to_json() | {"); raise SystemExit(": 1, "data": 2, "None": 3}
+    keys = data.draw(st.permutations(sorted(row)))
+    rows = [{key: row[key] for key in keys}] * 2
+    assert events_from_json(rows) == ([event, event], 0)
+    assert events_from_json([rows[0] | {"pid": "1"}, rows[1]]) == ([event], 1)
+
+
+def test_more_combinations_of_keys_than_are_kept_are_read_all_the_same():
+    rows = [{**ForkEvent(0, number).to_json(), f"key{number}": 1} for number in range(300)]
+    assert [event.pid for event in events_from_json(rows)[0]] == list(range(300))
 
 
 def test_a_wrong_type_is_refused_also_after_a_right_one():
