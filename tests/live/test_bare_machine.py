@@ -54,13 +54,14 @@ asyncio.run(main())
 MONITOR = (
     TUI.partition("        await pilot.press")[0]
     + """
-        await pilot.press("m")
+        await pilot.press("f8")
         for _ in range(600):
             await pilot.pause(0.05)
             subprocess.run(["/bin/true"])
             session = app.monitor._session
             if any(process.comm == "true" for process in app.monitor.table):
                 break
+        assert session is not None, app.monitor.error
         print("shown", session.shipped, session.backend)
         app.exit(0)
 

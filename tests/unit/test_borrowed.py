@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, marked, output_of, unescape
+from tracescope.attach.borrowed.bpftrace_refused import merged, refusals_in
 from tracescope.attach.borrowed.bpftrace_script import script
 from tracescope.attach.borrowed.condition import condition_of, typed_condition
 from tracescope.attach.borrowed.kernel_filter import kernel_filter
@@ -174,6 +175,47 @@ def test_the_script_holds_nothing_of_a_users_but_plain_text():
     hostile = replace(OPENAT, name="x/;exit()")
     with pytest.raises(Refused, match="cannot be written"):
         script(planned(hostile), (0, 17))
+
+
+def place_of(text: str, part: str) -> str:
+    number, line = next((at, line) for at, line in enumerate(text.split("\n"), 1) if part in line)
+    return f"/tmp/s.bt:{number}:{line.index(part) + 1}-{line.index(part) + len(part)}"
+
+
+def test_what_bpftrace_refuses_is_found_by_name_or_by_place():
+    made_plan = planned(OPENAT, EXECVE, EXITED)
+    text = script(made_plan, (0, 17))
+    log = "\n".join([
+        "ERROR: Unknown error -1: couldn't set RLIMIT_MEMLOCK for bpftrace.",
+        f"{place_of(text, 'args->flags')}: ERROR: Cannot cast this",
+        "/tmp/s.bt:4-5: ERROR: tracepoint not found: syscalls:sys_exit_execve",
+        "tracepoint:syscalls:sys_enter_openat { ... }",
+    ])  # fmt: skip
+
+    assert refusals_in(log, text, made_plan) == {
+        0: {"flags": "Cannot cast this"},
+        2: {"": "tracepoint not found: syscalls:sys_exit_execve"},
+    }
+    quoted = f"{place_of(text, 'args->mode')}: ERROR: Struct/union of type 'x' does not contain a field named 'mode'"
+    assert refusals_in(quoted, text, made_plan) == {0: {"mode": quoted.partition("ERROR: ")[2]}}
+    assert refusals_in("ERROR: something else\nwarning: x", text, made_plan) == {}
+    assert refusals_in("s.bt:99999:1-2: ERROR: far out", text, made_plan) == {}
+
+
+def test_what_is_refused_is_no_part_of_the_next_script():
+    made_plan = planned(OPENAT, EXECVE)
+    text = script(made_plan, (0, 17), refused={0: {"flags": "no"}, 1: {"": "no"}})
+
+    assert "args->mode" in text
+    assert "args->flags" not in text
+    assert "sys_enter_execve " not in text
+    assert merged({0: {"flags": "first"}}, {0: {"flags": "second", "mode": ""}, 1: {"": "no"}}) == {
+        0: {"flags": "first", "mode": ""}, 1: {"": "no"},
+    }  # fmt: skip
+
+
+def test_bpftraces_own_events_are_left_out():
+    assert "/pid != $1/" in script(planned(OPENAT), (0, 17))
 
 
 # tasks
