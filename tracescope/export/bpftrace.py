@@ -31,6 +31,15 @@ _OLDEST: Version = (0, 11)
 _PROBE = re.compile(r"[\w:.@+/-]+", re.ASCII)
 _NUMBERS = {(1, True): "%d", (2, True): "%d", (4, True): "%d", (8, True): "%lld"}
 _NUMBERS |= {(size, False): "%llu" if size == 8 else "%u" for size in (1, 2, 4, 8)}
+_OLD_FORMAT = 60
+"""Before 0.12 a format was a string like any other: of 64 bytes."""
+_OLD_NOTE = "Before 0.12 a format has 64 bytes at most: one event is several printf, and lines of several CPUs may mix."
+_HEADERS = (
+    "// PPID is read from the kernel's struct: by its BTF, without that by its headers, which must be installed.",
+    "#ifndef BPFTRACE_HAVE_BTF",
+    "#include <linux/sched.h>",
+    "#endif",
+)
 _EXEC_NOTES = (
     "What this cannot show, and `tracescope exec` does: arguments behind the 16th, or behind an empty one;",
     "arguments whose page was not in memory at entry; starts of 32-bit programs; how the process ended.",
@@ -49,8 +58,11 @@ def script(tracer: Tracer, version: Version = NEWEST) -> str:
 
 def one_liner(tracer: Tracer, version: Version = NEWEST) -> str:
     """The same as one line for a shell; raises like `script`."""
-    lines = (line.strip() for line in _Script(tracer, version).lines())
-    program = " ".join(line for line in lines if line and not line.startswith(("//", "#!")))
+    lines = [line.strip() for line in _Script(tracer, version).lines()]
+    lines = [line for line in lines if line and not line.startswith(("//", "#!"))]
+    # A line for the preprocessor is one, also within a shell's quotes.
+    program = "".join(f"{line}\n" for line in lines if line.startswith("#"))
+    program += " ".join(line for line in lines if not line.startswith("#"))
     return f"bpftrace -e {shlex.quote(program)}\n"
 
 
@@ -75,7 +87,19 @@ class _Script:
         yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}."
         if any(target.shape is Shape.EXEC for target in self._tracer.targets):
             yield from (f"// {note}" for note in _EXEC_NOTES)
+        body = list(self._blocks())
+        if self._splits and any(line.lstrip().startswith("printf(") for line in body):
+            yield f"// {_OLD_NOTE}"
         yield ""
+        if any("(struct task_struct *)" in line for line in body if not line.lstrip().startswith("//")):
+            yield from (*_HEADERS, "")
+        yield from body
+
+    @property
+    def _splits(self) -> bool:
+        return self._version < (0, 12)
+
+    def _blocks(self) -> Iterator[str]:
         yield from self._begin()
         for target in self._tracer.targets:
             yield from self._target(target)
@@ -206,11 +230,26 @@ class _Script:
         when, time_values, before = _time(self._version)
         head = f"{when}%d %d %d %s %s"
         given = [*time_values, "pid", "tid", words.ppid, "comm", "probe", *values]
-        line = f'printf("{" ".join([head, *formats])}{" " if joins else ""}{end}", {", ".join(given)});'
-        lines = [*before, line]
+        forms = [*head.split(), *formats, end]
+        lines = [*before, *_printfs(forms, given, _OLD_FORMAT if self._splits else 0)]
         if joins:
             lines += [*(f"// {note}" for note in _JOIN), f"join({words.dot}argv);"]
         return lines
+
+
+def _printfs(forms: list[str], values: list[str], most: int) -> Iterator[str]:
+    """Calls of printf, the last form without a value; each format of at most so many bytes, 0: one call."""
+    *valued, end = forms
+    text, given = "", []
+    for form, value in zip(valued, values, strict=True):
+        if most and text and len(text) + len(form) + 1 > most:
+            yield f'printf("{text}", {", ".join(given)});'
+            text, given = "", []
+        text += f"{form} "
+        given.append(value)
+    # A line break stands for the last blank.
+    text = text.rstrip() + end if end == r"\n" else text + end
+    yield f'printf("{text}", {", ".join(given)});'
 
 
 def _time(version: Version) -> tuple[str, list[str], list[str]]:
