@@ -10,7 +10,7 @@ from tracescope.attach.plan import Filters
 from tracescope.attach.targets.sample import sample_target
 from tracescope.attach.targets.target import Shape, Target, TracepointPlace, tracepoint, word_fields, words_format
 from tracescope.errors import Refused, UsageError
-from tracescope.export.bpftrace import one_liner, script
+from tracescope.export.bpftrace.script import one_liner, script
 from tracescope.export.tracer import Tracer
 from tracescope.model import EventFormat, Field, ProbeKind
 

@@ -19,7 +19,7 @@ from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.typed import sign_of
 from tracescope.attach.expression.types import Integer, Operand, Pointer, Space, Text
 from tracescope.attach.targets.target import Target
-from tracescope.errors import UsageError
+from tracescope.errors import Refused, UsageError
 from tracescope.export.c.carried import TEXT_BYTES, Carried, Column, Form, carried, fresh, identifier
 from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
@@ -78,7 +78,11 @@ def keys_of(tracer: Tracer, scope: Scope) -> list[Key]:
 
 def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
     """The programs of all probes; raises Refused, UsageError."""
-    if (tracer.count_by or tracer.hist) and tracer.show:
+    if tracer.lhist or tracer.sum:
+        raise Refused(
+            "equal steps and sums are written for bpftrace only", "BCC and libbpf count, and in powers of two", "--hist"
+        )
+    if tracer.counts and tracer.show:
         raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
     found: list[Program] = []
     for number, target in enumerate(tracer.targets):
@@ -115,7 +119,7 @@ class _Writer:
         self._prefixes = 0
         self._entry = dialect.function(target, f"enter_{name}")
         self._function = dialect.function(target.end or target, f"on_{name}")
-        self._counts = bool(tracer.count_by or tracer.hist)
+        self._counts = tracer.counts
         self._scope = self._named(scope_of(target, tracer.btf))
 
     def _named(self, scope: Scope) -> Scope:

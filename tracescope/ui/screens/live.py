@@ -23,7 +23,7 @@ from tracescope.ui import keys
 from tracescope.ui.costs import Costs
 from tracescope.ui.feed import Feed, probes_of
 from tracescope.ui.look import amount
-from tracescope.ui.messages import DetachWanted, EventsSaved, WordsReady
+from tracescope.ui.messages import DetachWanted, EventsSaved, ExportWanted, WordsReady
 from tracescope.ui.save_events import save_events
 from tracescope.ui.screens.ask import AskScreen
 from tracescope.ui.screens.event import EventScreen
@@ -147,7 +147,7 @@ class LiveScreen(Screen[None]):
         match action:
             case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save" | "words":
                 return self.events.row_count > 0 and not typing
-            case "detach" | "program":
+            case "detach" | "program" | "export":
                 return bool(self._feed.sessions) and not typing
             case "pause" | "probes" | "filter":
                 return not typing
@@ -345,6 +345,15 @@ class LiveScreen(Screen[None]):
         session = self._session()
         if session is not None:
             self.app.push_screen(program_screen(session))
+
+    def action_export(self) -> None:
+        """Show that session, as it was asked for, as a program for another tracer."""
+        from tracescope.attach.ask.options import AttachOptions
+
+        session = self._session()
+        if session is not None:
+            probes, options = self._feed.asking(session)
+            self.post_message(ExportWanted(probes, options or AttachOptions()))
 
     def action_probes(self) -> None:
         """Show or hide the probes."""
