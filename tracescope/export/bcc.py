@@ -14,7 +14,7 @@ from tracescope.attach.targets.operand import operand_text
 from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
 from tracescope.attach.targets.words import load
 from tracescope.errors import Refused
-from tracescope.export.c.carried import Carried, Column, Form
+from tracescope.export.c.carried import ARGUMENT_BYTES, ARGUMENTS, Carried, Column, Form
 from tracescope.export.c.context import Context, bcc_context
 from tracescope.export.c.dialect import members_of
 from tracescope.export.c.events import key_struct, structs, tracer_keys
@@ -295,6 +295,9 @@ def _ctypes(column: Column) -> str:
             type_ = f"ct.c_char * {column.size}"
         case Form.BYTES:
             type_ = f"ct.c_ubyte * {column.size}"
+        case Form.ARGV:
+            counts = "".join(f", ({f'{column.name}_{word}'!a}, ct.c_uint32)" for word in ("count", "unread"))
+            return f"({column.name!a}, ct.c_char * {ARGUMENT_BYTES} * {ARGUMENTS}){counts}"
         case _:
             type_ = f"ct.c_{_FORMS[column.form]}{8 * column.size}"
     return f"({column.name!a}, {type_})"

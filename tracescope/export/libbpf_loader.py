@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.attach.targets.target import PerfPlace, Target, UserPlace
 from tracescope.errors import Refused
-from tracescope.export.c.carried import Column, Form
+from tracescope.export.c.carried import ARGUMENTS, Column, Form
 from tracescope.export.c.events import tracer_keys
 from tracescope.export.c.literal import c_string
 from tracescope.export.c.programs import Key, Program
@@ -73,6 +73,20 @@ static void set_clock(void)
 	started_ns = (wall.tv_sec - monotonic.tv_sec) * 1000000000LL + wall.tv_nsec - monotonic.tv_nsec;
 }
 """
+_PRINT_ARGV = """\
+{{
+		__u32 at;
+
+		putchar('[');
+		for (at = 0; at < {value}_count && at < {most}; at++) {{
+			fputs(at ? ", " : "", stdout);
+			if ({value}_unread & 1U << at)
+				putchar('?');
+			else
+				print_text({value}[at], sizeof({value}[at]));
+		}}
+		fputs({value}_count > {most} ? ", ...]" : "]", stdout);
+	}}"""
 _COUNTED = """
 struct row {
 	struct count_key key;
@@ -371,9 +385,11 @@ def _print(column: Column, bit: int) -> str:
         Form.ADDRESS: f'printf("%#llx", (unsigned long long){value});',
         Form.TEXT: f"print_text({value}, sizeof({value}));",
         Form.BYTES: f"print_bytes({value}, sizeof({value}));",
+        Form.ARGV: _PRINT_ARGV.format(value=value, most=ARGUMENTS),
     }[column.form]
-    unread = f"\tif (event->head.unread & 1U << {min(bit, 31)})\n\t\tputchar('?');\n\telse\n\t"
-    return f"\tfputs({title}, stdout);\n{unread}\t{shown}\n"
+    unread = f"\tif (event->head.unread & 1U << {min(bit, 31)})\n\t\tputchar('?');\n\telse"
+    space = " " if column.form is Form.ARGV else "\n\t\t"
+    return f"\tfputs({title}, stdout);\n{unread}{space}{shown}\n"
 
 
 # Counts

@@ -45,6 +45,6 @@ class Tracer:
         if not exec_calls:
             return ()
         return (
-            "The text of argv is not read here: its pages are often not in memory at entry. Export both",
+            "argv is read at entry: an argument whose page is not in memory then is shown as `?`. Export both",
             "sys_enter_execve and sys_exit_execve, without conditions: that writes the whole process tracer.",
         )

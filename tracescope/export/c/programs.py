@@ -20,7 +20,7 @@ from tracescope.attach.expression.typed import sign_of
 from tracescope.attach.expression.types import Integer, Operand, Pointer, Space, Text
 from tracescope.attach.targets.target import Target
 from tracescope.errors import Refused, UsageError
-from tracescope.export.c.carried import TEXT_BYTES, Carried, Column, Form, carried, fresh, identifier
+from tracescope.export.c.carried import ARGUMENTS, TEXT_BYTES, Carried, Column, Form, carried, fresh, identifier
 from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
 from tracescope.export.tracer import Tracer
@@ -32,6 +32,30 @@ _STRUCTS = ("args", "end_args", "entry", "event")
 KEY_TEXT = 64
 _HELPER = re.compile(r"(?m)^(?:/\*(?:(?!\*/).)*?\*/\n)?static inline \w+ (\w+)\(.*?^}\n", re.DOTALL)
 _UNREAD = "event->head.unread |= 1U << {bit};"
+_ARGV = """\
+	{{
+		u64 pointer;
+		u32 at;
+
+		event->{member}_count = 0;
+		event->{member}_unread = 0;
+#pragma clang loop unroll(disable)
+		for (at = 0; at <= {most}; at++) {{
+			pointer = 0;
+			if ({name} && bpf_probe_read_user(&pointer, sizeof(pointer), (void *)({name} + 8 * at))) {{
+				{unread}
+				break;
+			}}
+			if (!pointer)
+				break;
+			event->{member}_count = at + 1;
+			if (at == {most})
+				break;
+			if (bpf_probe_read_user_str(event->{member}[at], sizeof(event->{member}[at]), (void *)pointer) < 0)
+				event->{member}_unread |= 1U << at;
+		}}
+	}}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +319,10 @@ class _Writer:
             space = "user" if self._target.user and not row.field.location else "kernel"
             read = f"bpf_probe_read_{space}_str(event->{column.name}, {size}, (void *){row.name})"
             return f"\tif ({read} < 0){unread}"
+        if column.form is Form.ARGV:
+            return _ARGV.format(
+                name=row.name, member=column.name, most=ARGUMENTS, unread=_UNREAD.format(bit=min(bit, 31))
+            )
         if column.is_number:
             return f"\tevent->{column.name} = {row.name};\n"
         clear = f"\t__builtin_memset(event->{column.name}, 0, {size});\n" if column.form is Form.TEXT else ""
