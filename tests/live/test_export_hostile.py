@@ -140,7 +140,7 @@ def test_the_static_program_needs_nothing_beside_it(tmp_path, vmlinux):
 def test_kernel_functions_are_compiled_by_bcc(tmp_path):
     from tracescope.attach.open import kernel_types
     from tracescope.attach.targets.btf import function_target
-    from tracescope.export import bcc
+    from tracescope.export.bcc import project as bcc
     from tracescope.export.tracer import Tracer
     from tracescope.host import open_host
     from tracescope.model import ProbeKind

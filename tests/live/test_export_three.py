@@ -21,7 +21,8 @@ from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.find import find_targets
 from tracescope.cli.main import main
-from tracescope.export import bcc, libbpf
+from tracescope.export.bcc import project as bcc
+from tracescope.export.libbpf import project as libbpf
 from tracescope.export.tracer import Tracer
 from tracescope.processes import ExecEvent, ExecFailed, ExitEvent
 

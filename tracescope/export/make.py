@@ -58,10 +58,10 @@ def export_files(host: Host, tracer: Tracer, form: str, *, target: str = "", one
     if target or one_line:
         raise UsageError("--target and --one-line are about bpftrace", f"this is {form}", "leave them out")
     if form == "bcc":
-        from tracescope.export import bcc
+        from tracescope.export.bcc import project as bcc
 
         return bcc.project(tracer)
-    from tracescope.export import libbpf
+    from tracescope.export.libbpf import project as libbpf
 
     return libbpf.project(tracer)
 
