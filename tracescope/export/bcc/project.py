@@ -15,7 +15,8 @@ from tracescope.export.bcc.tables import count_tables, event_tables
 from tracescope.export.bcc.words import MEMBER, PARENT, words
 from tracescope.export.c.events import key_struct, structs, tracer_keys
 from tracescope.export.c.filters import cgroup_test
-from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
+from tracescope.export.c.helpers import helpers_used
+from tracescope.export.c.programs import ENTRIES, Program, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.text import template

@@ -5,8 +5,9 @@ from __future__ import annotations
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.export.c.carried import Form
 from tracescope.export.c.events import tracer_keys
+from tracescope.export.c.keys import Key
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Key, Program
+from tracescope.export.c.programs import Program
 from tracescope.export.libbpf.stream import FOLLOW
 from tracescope.export.tracer import Tracer
 

@@ -12,7 +12,8 @@ from tracescope.export.c.context import Context, libbpf_context
 from tracescope.export.c.dialect import Dialect, members_of
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
-from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
+from tracescope.export.c.helpers import helpers_used
+from tracescope.export.c.programs import ENTRIES, Program, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.c.tree import libbpf_tree
 from tracescope.export.exec_tracer import is_exec
