@@ -21,7 +21,8 @@ from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.find import find_targets
 from tracescope.cli.main import main
-from tracescope.export import bcc, libbpf
+from tracescope.export.bcc import project as bcc
+from tracescope.export.libbpf import project as libbpf
 from tracescope.export.tracer import Tracer
 from tracescope.processes import ExecEvent, ExecFailed, ExitEvent
 
@@ -280,3 +281,27 @@ def test_the_exec_tracer_tells_what_the_process_monitor_does(tmp_path, vmlinux):
     # The execs of true and sh and of the script itself, ten failures or more along PATH, and their ends.
     assert len([line for line in own if " exec_failed " in line]) >= 5
     assert [printed_lines(out) for out in outs] == [own, own]
+
+
+ARGV = """
+import os
+for argv in (['true', 'one', 'two words', '', 'qu"ote\\n'], ['true'] * 25, ['true', 'x' * 300]):
+    if os.fork() == 0: os.execv('/bin/true', argv)
+    os.wait()
+"""
+
+
+def test_a_lone_execve_prints_its_arguments(tmp_path, vmlinux):
+    one = Selection([f"{CALLS}enter_execve"], where='args.filename == "/bin/true"')
+    own, script, python, native = run_all(tmp_path, vmlinux, one, workload(tmp_path, COMM, ARGV))
+    lines = lines_of(native, "tracepoint")
+    assert lines == lines_of(python, "tracepoint")
+    assert len(lines) == len(own) == 3
+    assert "argv=true one two words" in script
+    found = [re.search(r" argv=\[(.*)\]", line)[1] for line in lines]
+    texts = [[unquoted(text) for text in re.findall(r'"(?:[^"\\]|\\.)*"', words)] for words in found]
+    wanted = [list(event.args["argv"]) for event in own]
+    assert texts[0] == wanted[0] == ["true", "one", "two words", "", 'qu"ote\n']
+    assert texts[1] == wanted[1][:20]
+    assert found[1].endswith(", ...")
+    assert texts[2] == ["true", "x" * 127]

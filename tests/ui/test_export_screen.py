@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from textual.widgets import Input
 from ui.fakes import make_app, screen_text, settle, type_text
 
+from tracescope.attach.ask.options import AttachOptions
 from tracescope.ui.screens.export import ExportScreen
+from tracescope.ui.screens.live import LiveScreen
+from tracescope.ui.screens.options import OptionsScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 
 
@@ -81,3 +85,76 @@ async def test_the_detail_screen_exports_too():
         await pilot.press("x")
         await settle(pilot)
         assert isinstance(app.screen, ExportScreen)
+
+
+async def test_marked_probes_are_exported_with_the_options_of_the_dialog():
+    app, sessions = make_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        await type_text(pilot, "sys_exit_exec")
+        await settle(pilot)
+        await pilot.press("down", "space", "space", "A")
+        await settle(pilot)
+        app.screen.query_one("#comm", Input).value = "make"
+        app.screen.query_one("#where", Input).value = "args.ret < 0"
+        await pilot.press("f4")
+        await settle(pilot)
+        text = screen_text(app)
+        assert "with options" in text
+        assert text.count('/(comm == "make") && (args.ret < 0)/') == 2
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(app.screen, OptionsScreen)
+        await pilot.press("escape", "x")
+        await settle(pilot)
+        assert screen_text(app).count('/(comm == "make") && (args.ret < 0)/') == 2
+    assert not sessions
+
+
+async def test_a_mistake_in_the_dialog_is_said_before_anything_is_exported():
+    app, _ = make_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        await type_text(pilot, "sys_exit_execveat")
+        await settle(pilot)
+        await pilot.press("down", "A")
+        await settle(pilot)
+        app.screen.query_one("#uid", Input).value = "nobody-has-this-name"
+        await pilot.press("f4")
+        await settle(pilot)
+        assert isinstance(app.screen, OptionsScreen)
+        assert "there is no user" in screen_text(app)
+
+
+async def test_the_live_screen_exports_the_session_as_it_was_asked_for():
+    app, sessions = make_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        await type_text(pilot, "sys_exit_execveat")
+        await settle(pilot)
+        await pilot.press("down", "A")
+        await settle(pilot)
+        app.screen.query_one("#pid", Input).value = "4242"
+        app.screen.query_one("#show", Input).value = "args.ret + 1"
+        await pilot.press("enter")
+        await settle(pilot)
+        assert isinstance(app.screen, LiveScreen)
+        await pilot.press("x")
+        await settle(pilot)
+        assert isinstance(app.screen, ExportScreen)
+        assert "/(pid == 4242)/" in screen_text(app)
+        assert "show0=%lld" in screen_text(app)
+    assert len(sessions) == 1
+
+
+async def test_the_parts_of_a_count_are_exported():
+    app, _ = make_app()
+    async with app.run_test(size=(120, 60)) as pilot:
+        await settle(pilot)
+        options = AttachOptions(count=True, count_by="comm", stack="kernel", lhist="args.ret:0:8:2")
+        app.push_screen(ExportScreen(app._host, app._catalog, ["tracepoint:syscalls:sys_exit_execve"], options))
+        await settle(pilot)
+        assert "@[comm, kstack] = lhist(args.ret, 0, 8, 2);" in screen_text(app)
+        await pilot.press("left")
+        await settle(pilot)
+        assert "for bpftrace only" in screen_text(app)

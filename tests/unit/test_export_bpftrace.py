@@ -10,7 +10,7 @@ from tracescope.attach.plan import Filters
 from tracescope.attach.targets.sample import sample_target
 from tracescope.attach.targets.target import Shape, Target, TracepointPlace, tracepoint, word_fields, words_format
 from tracescope.errors import Refused, UsageError
-from tracescope.export.bpftrace import one_liner, script
+from tracescope.export.bpftrace.script import one_liner, script
 from tracescope.export.tracer import Tracer
 from tracescope.model import EventFormat, Field, ProbeKind
 
@@ -192,3 +192,67 @@ def test_a_cache_event_is_refused():
 def test_counting_has_the_probe_among_the_keys_of_several():
     assert "@[probe, comm, kstack] = count();" in made(READ, OPENAT, count_by="comm, kstack")
     assert "@[comm] = count();" in made(READ, count_by="comm")
+
+
+MANY = call("sys_enter_many", *((f"argument_{at}", "unsigned long") for at in range(12)))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_format_has_64_bytes_at_most_before_0_12(version: tuple[int, int]):
+    text = made(replace(MANY, end=READ_EXIT), version=version)
+    formats = re.findall(r'printf\("((?:[^"\\]|\\.)*)"', text)
+    assert all(len(one) < 64 for one in formats) == (version < (0, 12))
+    shown = "".join(formats[1:])
+    assert re.findall(r"(\w+)=%", shown) == [*(f"argument_{at}" for at in range(12)), "ret", "duration_ns"]
+    assert shown.endswith("duration_ns=%llu\\n")
+    assert len(formats) == 2 or version < (0, 12)
+    for form, given in re.findall(r'printf\("((?:[^"\\]|\\.)*)"(.*)\);', text)[1:]:
+        # The comma within strftime() parts no values.
+        assert form.count("%") == given.replace('", nsecs)', '"').count(", "), form
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_kernels_headers_are_taken_where_there_is_no_btf(version: tuple[int, int]):
+    guard = "#ifndef BPFTRACE_HAVE_BTF\n#include <linux/sched.h>\n#endif\n"
+    assert (guard in script(Tracer("made", (READ,)), version)) == (version < (0, 25))
+    assert guard not in script(Tracer("made", (READ,), count_by="comm"), version)
+    (program,) = shlex.split(one_liner(Tracer("made", (READ,)), version))[2:]
+    assert program.startswith(guard) == (version < (0, 25))
+
+
+def test_a_timer_is_named_by_its_own_text_where_bpftrace_does_not_know_it():
+    timer = sample_target(ProbeKind.INTERVAL, "s:1")
+    assert ', "interval:s:1");' in made(timer, version=(0, 11))
+    assert ", probe);" in made(timer, version=(0, 12))
+
+
+def test_stacks_steps_and_sums_are_measured():
+    assert "@ = lhist(args.count, 0, 4096, 256);" in made(READ, lhist="args.count:0:4K:256")
+    assert "@[comm] = stats(args.count);" in made(READ, sum="args.count", count_by="comm")
+    assert "@ = count();" in made(READ, count=True)
+    pair = made(replace(READ, end=READ_EXIT), lhist="args.count:0:4K:256")
+    assert "@count[tid] = args.count;" in pair
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (r'comm == "a\"b"', r'comm == "a\"b"'),
+        (r'comm == "back\\slash"', r'comm == "back\\slash"'),
+        ('comm == "$(id)`id`"', 'comm == "$(id)`id`"'),
+        ("""comm == "it's" """, """comm == "it's\""""),
+        ('comm == "%s%n*/"', 'comm == "%s%n*/"'),
+    ],
+)
+def test_texts_of_conditions_stay_inside_their_quotes(where: str, said: str):
+    tracer = Tracer("made", (READ,), where=where)
+    assert said in code(script(tracer))
+    words = shlex.split(one_liner(tracer))
+    assert len(words) == 3
+    assert said in words[2]
+
+
+@pytest.mark.parametrize("where", [r'comm == "a\nb"', r'comm == "\xff"', r'comm == "\x1b[2J"'])
+def test_a_text_that_bpftrace_cannot_hold_is_refused(where: str):
+    with pytest.raises(Refused):
+        made(READ, where=where)

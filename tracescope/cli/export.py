@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", metavar="VALUE", action="append", default=[], help="print this too")
     parser.add_argument("--count-by", metavar="KEYS", default="", help="count by comm, pid, args.fd, kstack …")
     parser.add_argument("--hist", metavar="VALUE", default="", help="a histogram in powers of two")
+    parser.add_argument("--lhist", metavar="VALUE:LOW:HIGH:STEP", default="", help="in equal steps, for bpftrace")
+    parser.add_argument("--sum", metavar="VALUE", default="", help="count, average and total, for bpftrace")
+    parser.add_argument("--stack", choices=("kernel", "user", "both"), default="", help="count by these stacks too")
     add_filters(parser)
 
 
@@ -60,4 +63,6 @@ def _options(host: Host, args: argparse.Namespace) -> AttachOptions:
     filters = Filters(
         tuple(args.pid), tuple(args.tree), tuple(args.uid), tuple(args.comm), cgroups, tuple(args.tid), containers
     )
-    return AttachOptions(filters, args.pair, args.where, tuple(args.show), args.count_by, args.hist)
+    return AttachOptions(
+        filters, args.pair, args.where, tuple(args.show), args.count_by, args.hist, args.lhist, args.sum, args.stack
+    )

@@ -36,14 +36,21 @@ def open_tracer(host: Host, probes: Sequence[str], options: AttachOptions, catal
     name = re.sub(r"\W+", "_", words, flags=re.ASCII).strip("_") or "tracer"
     name = name if name[0].isalpha() else f"trace_{name}"
     return Tracer(
-        name, targets, options.filters, options.where, options.show, options.count_by, options.hist, plan, types
-    )
+        name, targets, options.filters, options.where, options.show, _keys(options), options.hist, plan, types,
+        count=options.count, lhist=options.lhist, sum=options.sum,
+    )  # fmt: skip
+
+
+def _keys(options: AttachOptions) -> str:
+    """What is counted by, the stacks among it."""
+    stacks = {"": (), "kernel": ("kstack",), "user": ("ustack",), "both": ("kstack", "ustack")}[options.stack]
+    return ", ".join((*([options.count_by] if options.count_by.strip() else ()), *stacks))
 
 
 def export_files(host: Host, tracer: Tracer, form: str, *, target: str = "", one_line: bool = False) -> dict[str, str]:
     """The texts by file name; `target` is a version of bpftrace. Raises Refused, UsageError."""
     if form == "bpftrace":
-        from tracescope.export.bpftrace import one_liner, script
+        from tracescope.export.bpftrace.script import one_liner, script
 
         version = _version(target) if target else _installed(host)
         text = one_liner(tracer, version) if one_line else script(tracer, version)
@@ -51,10 +58,10 @@ def export_files(host: Host, tracer: Tracer, form: str, *, target: str = "", one
     if target or one_line:
         raise UsageError("--target and --one-line are about bpftrace", f"this is {form}", "leave them out")
     if form == "bcc":
-        from tracescope.export import bcc
+        from tracescope.export.bcc import project as bcc
 
         return bcc.project(tracer)
-    from tracescope.export import libbpf
+    from tracescope.export.libbpf import project as libbpf
 
     return libbpf.project(tracer)
 
@@ -68,7 +75,7 @@ def _version(text: str) -> tuple[int, int]:
 
 def _installed(host: Host) -> tuple[int, int]:
     """The version of the host's bpftrace; the newest that is written for where there is none."""
-    from tracescope.export.bpftrace import NEWEST
+    from tracescope.export.bpftrace.script import NEWEST
 
     try:
         words = host.run("bpftrace", "--version").decode("ascii", "replace").split()

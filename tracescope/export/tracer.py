@@ -24,11 +24,17 @@ class Tracer:
     hist: str = ""
     plan: Plan | None = None
     btf: Btf | None = None
+    count: bool = False
+    """Count the events, also when no key is named."""
+    lhist: str = ""
+    """A histogram in equal steps, as `VALUE:LOW:HIGH:STEP`."""
+    sum: str = ""
+    """A value whose total and average are wanted."""
 
     @property
     def counts(self) -> bool:
         """True when the kernel counts instead of handing events over."""
-        return bool(self.count_by or self.hist)
+        return bool(self.count or self.count_by or self.hist or self.lhist or self.sum)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -39,6 +45,6 @@ class Tracer:
         if not exec_calls:
             return ()
         return (
-            "The text of argv is not read here: its pages are often not in memory at entry. Export both",
+            "argv is read at entry: an argument whose page is not in memory then is shown as `?`. Export both",
             "sys_enter_execve and sys_exit_execve, without conditions: that writes the whole process tracer.",
         )

@@ -18,7 +18,7 @@ from tracescope.ui.attachable import targets_of
 from tracescope.ui.collecting import Collecting
 from tracescope.ui.costs import Costs
 from tracescope.ui.count import count_in_kernel
-from tracescope.ui.feed import Feed, probes_of
+from tracescope.ui.feed import Asking, Feed, probes_of
 from tracescope.ui.look import amount
 from tracescope.ui.screens.confirm import ConfirmScreen
 from tracescope.ui.screens.refusal import RefusalScreen
@@ -55,12 +55,26 @@ class Attaching(App[int], inherit_bindings=False):
         """What is to be attached when the first catalog is there."""
         self._opening: set[str] = set()
         self._states: dict[EventSession, str] = {}
+        self._options: AttachOptions | None = None
+        """What was last chosen in the dialog."""
 
     def _catalog_came(self, catalog: Catalog) -> None:
         self._catalog = catalog
         if self._waiting is not None:
             self.post_message(self._waiting)
             self._waiting = None
+
+    @on(messages.ExportWanted)
+    def _export(self, wanted: messages.ExportWanted) -> None:
+        from tracescope.attach.ask.options import AttachOptions
+        from tracescope.ui.screens.export import ExportScreen
+
+        options = wanted.options or self._options or AttachOptions()
+        self.push_screen(ExportScreen(self._host, self._catalog, wanted.probes, options))
+
+    @on(messages.OptionsChosen)
+    def _keep_options(self, event: messages.OptionsChosen) -> None:
+        self._options = event.options
 
     @on(messages.AttachWanted)
     def _start_session(self, wanted: messages.AttachWanted) -> None:
@@ -100,23 +114,21 @@ class Attaching(App[int], inherit_bindings=False):
             if options.counts:
                 counting = count_in_kernel(self._host, found.targets, options, backend=self._backend)
                 counting.start()
-                self.post_message(
-                    messages.CountingOpened(probes, counting, found.refused, options.top, options.interval)
-                )
+                self.post_message(messages.CountingOpened(probes, counting, found.refused, options))
                 return
             session = self._open(self._host, found.targets, options)
         except TraceScopeError as error:
             self.post_message(messages.SessionFailed(probes, error))
         else:
             session.start()
-            self.post_message(messages.SessionOpened(probes, session, found.refused))
+            self.post_message(messages.SessionOpened(probes, session, found.refused, options))
 
     @on(messages.SessionOpened)
     def _add_session(self, event: messages.SessionOpened) -> None:
         from tracescope.ui.screens.options import OptionsScreen
 
         self._opening.difference_update(event.probes)
-        self.feed.add(event.session, event.refused)
+        self.feed.add(event.session, event.refused, Asking(event.probes, event.options))
         if isinstance(self.screen, OptionsScreen):
             self.screen.dismiss()
             self.action_live()
@@ -133,7 +145,7 @@ class Attaching(App[int], inherit_bindings=False):
             self.notify(f"{name}: {error}", severity="error", markup=False)
         if isinstance(self.screen, OptionsScreen):
             self.screen.dismiss()
-        self.push_screen(CountingScreen(event.session, top=event.top, seconds=event.seconds))
+        self.push_screen(CountingScreen(event.session, event.probes, event.options))
 
     @on(messages.SessionFailed)
     def _session_failed(self, event: messages.SessionFailed) -> None:

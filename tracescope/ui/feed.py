@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracescope.ui.event_line import cells_of, line_of
 
 if TYPE_CHECKING:
+    from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.decode.events import Event
     from tracescope.attach.event_session import EventSession
     from tracescope.attach.life import Counts, ProbeCount
     from tracescope.errors import TraceScopeError
 
-__all__ = ("Feed", "ProbeState", "Totals", "probes_of")
+__all__ = ("Asking", "Feed", "ProbeState", "Totals", "probes_of")
 
 _PULL = 50_000
 """At most so many records a session and pull: one pull must not hold the screen."""
@@ -33,6 +34,13 @@ class Totals(NamedTuple):
     skipped: int
     """Left out on purpose, so that the reader could keep up."""
     per_probe: dict[str, int]
+
+
+class Asking(NamedTuple):
+    """What a session was opened for: the probes' full names, and the options."""
+
+    probes: Sequence[str]
+    options: AttachOptions | None
 
 
 class ProbeState(NamedTuple):
@@ -61,6 +69,7 @@ class Feed:
         self._last: dict[EventSession, int] = {}
         """The number of each session's newest record."""
         self._refused: dict[EventSession, list[tuple[str, TraceScopeError]]] = {}
+        self._asking: dict[EventSession, Asking] = {}
         self._counts: dict[EventSession, Counts] = {}
         self._rated: dict[EventSession, tuple[int, ...]] = {}
         self._probe_rates: dict[EventSession, tuple[int, ...]] = {}
@@ -100,7 +109,16 @@ class Feed:
         """The session that holds this probe."""
         return next((session for session in self.sessions if probe in probes_of(session)), None)
 
-    def add(self, session: EventSession, refused: Iterable[tuple[str, TraceScopeError]] = ()) -> None:
+    def asking(self, session: EventSession) -> Asking:
+        """What this session was opened for."""
+        return self._asking.get(session) or Asking(probes_of(session), None)
+
+    def add(
+        self,
+        session: EventSession,
+        refused: Iterable[tuple[str, TraceScopeError]] = (),
+        asking: Asking | None = None,
+    ) -> None:
         """A session is about to start; `refused` are the probes that were wanted with it and cannot be."""
         # The first paint does not wait for it.
         from tracescope.attach.record.layout import HEADER
@@ -108,6 +126,8 @@ class Feed:
         self._unpack = HEADER.unpack_from
         self.sessions.append(session)
         self._refused[session] = list(refused)
+        if asking is not None:
+            self._asking[session] = asking
         self._counts[session] = session.counts()
 
     def remove(self, session: EventSession) -> None:
@@ -121,7 +141,7 @@ class Feed:
             events + counts.events, lost + counts.lost + counts.dropped, skipped + counts.skipped, {}
         )  # fmt: skip
         self.sessions.remove(session)
-        for known in (self._refused, self._counts, self._rated, self._probe_rates):
+        for known in (self._asking, self._refused, self._counts, self._rated, self._probe_rates):
             known.pop(session, None)
 
     def stop(self) -> None:

@@ -100,9 +100,10 @@ LIVE = [
     Binding("f", "find", "Find", id="live.find", tooltip="Go to the next event that holds a text"),
     Binding("d", "probes", "Probes", id="live.probes", tooltip="Show or hide the probes: rate, lost, cost"),
     Binding("s", "sort", "Sort", id="live.sort", tooltip="Sort by the next column; a click on a title, too"),
-    Binding("a,x", "detach", "Detach", id="live.detach", tooltip="Detach the session of the selected event"),
+    Binding("a", "detach", "Detach", id="live.detach", tooltip="Detach the session of the selected event"),
     Binding("w", "save", "Save", id="live.save", tooltip="Save the shown events as a recording, for replay"),
     Binding("p", "program", "Code", id="live.program", tooltip="The C program that runs in the kernel"),
+    Binding("x", "export", "Export", id="live.export", tooltip="The session for bpftrace, BCC or libbpf"),
     Binding("c", "clear", "Clear", id="live.clear", tooltip="Forget the events; the counts stay"),
     Binding("n", "find_next(1)", "Find next", id="live.next", show=False),
     Binding("N", "find_next(-1)", "Find previous", id="live.previous", show=False),
@@ -116,6 +117,7 @@ LIVE = [
 ]
 OPTIONS = [
     Binding("enter", "attach", "Attach", id="options.attach", key_display="⏎", priority=True),
+    Binding("f4", "export", "Export", id="options.export", tooltip="The same as a program: bpftrace, BCC, libbpf"),
     Binding("down", "move(1)", "Next line", id="options.next", key_display="↓", priority=True),
     Binding("up", "move(-1)", "Previous line", id="options.previous", show=False, priority=True),
     Binding("escape", "close", "Cancel", id="options.close", key_display="esc"),
@@ -170,6 +172,7 @@ COUNTING = [
     Binding("v", "next_view", "View", id="counting.view", tooltip="Histograms, or a heat map over time"),
     Binding("s", "sort", "Sort", id="counting.sort", tooltip="Sort by the next column; a click on a title, too"),
     Binding("S", "reverse", "Reverse", id="counting.reverse", show=False, tooltip="Sort the other way round"),
+    Binding("x", "export", "Export", id="counting.export", tooltip="The same as a program: bpftrace, BCC, libbpf"),
     Binding("y", "copy", "Copy", id="counting.copy", tooltip="Copy what was counted, as attach prints it"),
     Binding("escape", "close", "Detach", id="counting.close", key_display="esc"),
 ]

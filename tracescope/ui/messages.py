@@ -150,6 +150,21 @@ class AttachWanted(Message):
 
 
 @dataclass
+class OptionsChosen(Message):
+    """The dialog's options are complete: an export takes them too."""
+
+    options: AttachOptions
+
+
+@dataclass
+class ExportWanted(Message):
+    """Show these probes as a program for another tracer; without options, with those last chosen in the dialog."""
+
+    probes: Sequence[str]
+    options: AttachOptions | None = None
+
+
+@dataclass
 class DetachWanted(Message):
     """Stop the session that holds this probe."""
 
@@ -164,6 +179,8 @@ class SessionOpened(Message):
     session: EventSession
     refused: Sequence[tuple[str, TraceScopeError]] = ()
     """Probes that were wanted with it and cannot be attached."""
+    options: AttachOptions | None = None
+    """What was asked of it."""
 
 
 @dataclass
@@ -172,11 +189,9 @@ class CountingOpened(Message):
 
     probes: Sequence[str]
     session: SummarySession
-    refused: Sequence[tuple[str, TraceScopeError]] = ()
-    top: int = 0
-    """How many of the largest are shown; 0: as many as are readable."""
-    seconds: float = 0.0
-    """A slice of time; 0: as the screen likes."""
+    refused: Sequence[tuple[str, TraceScopeError]]
+    options: AttachOptions
+    """What was asked of it."""
 
 
 @dataclass

@@ -12,10 +12,12 @@ from tracescope.attach.targets.target import Shape, Target
 from tracescope.export.fields import is_char, leads_to_text
 from tracescope.model import Field
 
-__all__ = ("TEXT_BYTES", "Carried", "Column", "Form", "carried", "fresh", "identifier")
+__all__ = ("ARGUMENTS", "ARGUMENT_BYTES", "TEXT_BYTES", "Carried", "Column", "Form", "carried", "fresh", "identifier")
 
 TEXT_BYTES = 256
 """The most of a text in an event, with its NUL."""
+ARGUMENTS, ARGUMENT_BYTES = 20, 128
+"""The most of the arguments of a program that is started, and of each, with its NUL."""
 _MOST_BYTES = 64
 _TAKEN = frozenset(
     [
@@ -117,6 +119,8 @@ class Form(StrEnum):
     ADDRESS = "address"
     TEXT = "text"
     BYTES = "bytes"
+    ARGV = "argv"
+    """A list of texts, as execve takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,12 @@ class Column:
                 return f"char {self.name}[{self.size}];"
             case Form.BYTES:
                 return f"__u8 {self.name}[{self.size}];"
+            case Form.ARGV:
+                return (
+                    f"char {self.name}[{ARGUMENTS}][{ARGUMENT_BYTES}];\n"
+                    f"\t__u32 {self.name}_count;\t/* {ARGUMENTS + 1}: there are more */\n"
+                    f"\t__u32 {self.name}_unread;\t/* bit n: argument n could not be read */"
+                )
         return f"__{'s' if self.form is Form.SIGNED else 'u'}{8 * self.size} {self.name};"
 
 
@@ -210,7 +220,9 @@ def _column(target: Target, field: Field, name: str) -> Column | None:
     if field.size not in (1, 2, 4, 8):
         return None
     if field.type.endswith("*"):
-        return Column(name, title, Form.ADDRESS, 8)
+        # Of a pair the text is read at the return: of a new program, which has other memory.
+        is_list = target.shape is Shape.EXEC and field.name == "argv" and target.end is None
+        return Column(name, title, Form.ARGV if is_list else Form.ADDRESS, 8)
     is_call = target.shape in (Shape.SYSCALL, Shape.EXEC) and field.size == 8
     size, signed = argument_type(field) if is_call else (field.size, field.signed)
     return Column(name, title, Form.SIGNED if signed else Form.UNSIGNED, size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.export.c.carried import Column
-from tracescope.export.c.programs import Key, Program, keys_of
+from tracescope.export.c.keys import Key, keys_of
+from tracescope.export.c.programs import Program
 from tracescope.export.tracer import Tracer
 
 __all__ = ("HEAD_STRUCT", "header", "header_text", "key_struct", "structs", "tracer_keys")

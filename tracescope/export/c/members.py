@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracescope.attach.ask.keys import parse_keys
+from tracescope.attach.ask.keys import parse_keys, parse_linear
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.attach.expression.chain import Offset
@@ -34,7 +34,8 @@ def asked(tracer: Tracer, scope: Scope) -> Iterator[Typed]:
     if tracer.where.strip():
         yield check_condition(parse(tracer.where), scope)
     yield from (check_value(one, scope) for text in tracer.show for one in parse_list(text))
-    if tracer.hist:
-        yield check_condition(parse(tracer.hist), scope)
+    yield from (check_condition(parse(text), scope) for text in (tracer.hist, tracer.sum) if text)
+    if tracer.lhist:
+        yield check_condition(parse_linear(tracer.lhist)[0], scope)
     keys = parse_keys(tracer.count_by)
     yield from (check_value(key, scope) for key in keys if not isinstance(key, KeyKind))

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from textwrap import dedent, indent
+from textwrap import indent
 
 from tracescope.attach.ask.asked import before
 from tracescope.attach.ask.keys import parse_keys
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind
-from tracescope.attach.expression.c_helpers import HELPERS
-from tracescope.attach.expression.c_text import CValue, compile_condition, compile_value, copy_text
+from tracescope.attach.expression.c_text import CValue, compile_condition, compile_value
 from tracescope.attach.expression.check import check_condition, check_value
 from tracescope.attach.expression.parse import parse, parse_list
 from tracescope.attach.expression.scope import Scope
 from tracescope.attach.expression.typed import sign_of
-from tracescope.attach.expression.types import Integer, Operand, Pointer, Space, Text
+from tracescope.attach.expression.types import Integer, Operand, Space, Text
 from tracescope.attach.targets.target import Target
-from tracescope.errors import UsageError
-from tracescope.export.c.carried import TEXT_BYTES, Carried, Column, Form, carried, fresh, identifier
+from tracescope.errors import Refused, UsageError
+from tracescope.export.c.carried import Carried, Column, Form, carried, fresh
 from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
+from tracescope.export.c.keys import Key, keys_of
+from tracescope.export.c.statements import bracketed, comment, fill, keyed, lines_of, show, shown, unused, uses
 from tracescope.export.tracer import Tracer
 
-__all__ = ("ENTRIES", "KEY_TEXT", "Key", "Program", "helpers_used", "keys_of", "programs")
+__all__ = ("ENTRIES", "Program", "programs")
 
 ENTRIES = 10240
 _STRUCTS = ("args", "end_args", "entry", "event")
-KEY_TEXT = 64
-_HELPER = re.compile(r"(?m)^(?:/\*(?:(?!\*/).)*?\*/\n)?static inline \w+ (\w+)\(.*?^}\n", re.DOTALL)
-_UNREAD = "event->head.unread |= 1U << {bit};"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One part of what is counted by."""
-
-    title: str
-    column: Column
-    kind: KeyKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +45,13 @@ class Program:
     """The function at the entry, where entry and return are one event."""
 
 
-def keys_of(tracer: Tracer, scope: Scope) -> list[Key]:
-    """What is counted by, at a probe with this scope; raises UsageError."""
-    keys: list[Key] = []
-    for number, key in enumerate(parse_keys(tracer.count_by)):
-        if isinstance(key, KeyKind):
-            keys.append(Key(key.value, Column(key.value, key.value, Form.SIGNED, 8), key))
-            continue
-        typed = check_value(key, scope)
-        name = fresh(key.title.replace("args.", ""), (one.column.name for one in keys))
-        name = name if len(name) < 40 else f"key_{number}"
-        made = compile_value(typed, "key")
-        if isinstance(made.type, Text):
-            keys.append(Key(key.title, Column(name, key.title, Form.TEXT, KEY_TEXT), KeyKind.TEXT))
-        else:
-            form = Form.ADDRESS if isinstance(made.type, Pointer) else Form.SIGNED if sign_of(typed) else Form.UNSIGNED
-            keys.append(Key(key.title, Column(name, key.title, form, 8), KeyKind.NUMBER))
-    return keys
-
-
 def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
     """The programs of all probes; raises Refused, UsageError."""
-    if (tracer.count_by or tracer.hist) and tracer.show:
+    if tracer.lhist or tracer.sum:
+        raise Refused(
+            "equal steps and sums are written for bpftrace only", "BCC and libbpf count, and in powers of two", "--hist"
+        )
+    if tracer.counts and tracer.show:
         raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
     found: list[Program] = []
     for number, target in enumerate(tracer.targets):
@@ -92,18 +65,6 @@ def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
     return found
 
 
-def helpers_used(text: str) -> str:
-    """Those of the expressions' functions that a text calls, and what these call."""
-    known = {match[1]: match[0] for match in _HELPER.finditer(HELPERS)}
-    wanted: set[str] = set()
-    waiting = [text]
-    while waiting:
-        called = {name for name in re.findall(r"\bts_\w+", waiting.pop()) if name in known and name not in wanted}
-        wanted |= called
-        waiting += [known[name] for name in called]
-    return "".join(f"{known[name]}\n" for name in known if name in wanted)
-
-
 class _Writer:
     """One probe's C."""
 
@@ -115,7 +76,7 @@ class _Writer:
         self._prefixes = 0
         self._entry = dialect.function(target, f"enter_{name}")
         self._function = dialect.function(target.end or target, f"on_{name}")
-        self._counts = bool(tracer.count_by or tracer.hist)
+        self._counts = tracer.counts
         self._scope = self._named(scope_of(target, tracer.btf))
 
     def _named(self, scope: Scope) -> Scope:
@@ -150,8 +111,8 @@ class _Writer:
         self._definitions += made.definitions
         asked = " ".join(self._tracer.where.split())
         comment = asked if asked.isascii() and asked.isprintable() and "\\" not in asked else "the condition"
-        lines = _lines(before(typed) + made.statements)
-        return f"\n\t// Only where {comment}\n{lines}\tif (!{_bracketed(made.value)})\n{indent(leave, chr(9))}"
+        lines = lines_of(before(typed) + made.statements)
+        return f"\n\t// Only where {comment}\n{lines}\tif (!{bracketed(made.value)})\n{indent(leave, chr(9))}"
 
     def _value(self, text: str, word: str) -> Iterator[tuple[str, CValue, str, bool | None]]:
         """Of a list of expressions: title, C, and the statements that come first."""
@@ -189,9 +150,9 @@ class _Writer:
         declared = self._declarations(context, body)
         late = self._late(context, body)
         return (
-            f"\n{context.structs}/* {_comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
+            f"\n{context.structs}/* {comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
             f"int {self._function}({context.type})\n{{\n{self._event_variable()}{declared}"
-            f"{_unused(declared + late + body)}\tif (!wanted())\n\t\treturn 0;\n{late}{body}\treturn 0;\n}}\n"
+            f"{unused(declared + late + body)}\tif (!wanted())\n\t\treturn 0;\n{late}{body}\treturn 0;\n}}\n"
         )
 
     def _event_variable(self) -> str:
@@ -201,7 +162,7 @@ class _Writer:
         """A variable for each argument that is a number and is used."""
         lines = []
         for row in self._rows:
-            if row.field.name in context.before or not row.is_number or not _uses(body, row.name):
+            if row.field.name in context.before or not row.is_number or not uses(body, row.name):
                 continue
             lines.append(f"\t{row.type} {row.name} = ({row.type}){context.words[row.field.name]};\n")
         return "".join(lines) + ("\n" if lines or not self._counts else "")
@@ -210,7 +171,7 @@ class _Writer:
         """What takes more than an expression: texts in the record, arguments of USDT probes."""
         lines = []
         for row in self._rows:
-            if not _uses(body, row.name):
+            if not uses(body, row.name):
                 continue
             if row.field.name in context.before:
                 lines.append(context.before[row.field.name])
@@ -229,7 +190,7 @@ class _Writer:
     def _pair(self, body: str) -> str:
         end = self._target.end
         assert end is not None
-        kept = [row for row in self._rows if row.is_number and _uses(body, row.name)]
+        kept = [row for row in self._rows if row.is_number and uses(body, row.name)]
         enter = self._dialect.context(self._target, self._rows, self._name)
         leave = self._dialect.context(end, carried(end), f"{self._name}_end")
         members = "".join(f"\t{row.type} {row.name};\n" for row in kept)
@@ -240,22 +201,22 @@ class _Writer:
         (ret,) = (one for one in carried(end) if one.field.name == "ret")
         given = leave.words["ret"]
         ret_type = f"{'s' if ret.field.signed else 'u'}{8 * ret.field.size}" if ret.is_number else "u64"
-        ret_line = f"\ts64 ret = ({ret_type}){given};\n" if _uses(body, "ret") else ""
+        ret_line = f"\ts64 ret = ({ret_type}){given};\n" if uses(body, "ret") else ""
         label = "done:\n" if "goto done" in body else ""
-        duration = "\tu64 duration = bpf_ktime_get_ns() - entry->time_ns;\n" if _uses(body, "duration") else ""
+        duration = "\tu64 duration = bpf_ktime_get_ns() - entry->time_ns;\n" if uses(body, "duration") else ""
         return (
             f"\n{enter.structs}/* What is known at the entry waits here for the return, under the thread. */\n"
             f"struct {struct} {{\n\tu64 time_ns;\n{members}}};\n"
             f"{self._dialect.hash_map(table, 'u64', f'struct {struct}', ENTRIES, lru=True)}\n"
-            f"/* {_comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
+            f"/* {comment(self._target.probe)} */\n{self._dialect.section(self._target)}"
             f"int {self._entry}({enter.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
-            f"\tstruct {struct} entry = {{}};\n\n{_unused(reads + stored)}\tif (!wanted())\n\t\treturn 0;\n{reads}"
+            f"\tstruct {struct} entry = {{}};\n\n{unused(reads + stored)}\tif (!wanted())\n\t\treturn 0;\n{reads}"
             f"\tentry.time_ns = bpf_ktime_get_ns();\n{stored}"
             f"\t{self._dialect.update(table, 'thread', 'entry')};\n\treturn 0;\n}}\n\n"
-            f"{leave.structs}/* {_comment(end.probe)} */\n{self._dialect.section(end)}"
+            f"{leave.structs}/* {comment(end.probe)} */\n{self._dialect.section(end)}"
             f"int {self._function}({leave.type})\n{{\n\tu64 thread = bpf_get_current_pid_tgid();\n"
             f"\tstruct {struct} *entry = {self._dialect.lookup(table, 'thread')};\n{self._event_variable()}\n"
-            f"{_unused(ret_line + body)}\tif (!entry)\n\t\treturn 0; /* not wanted, or begun before the tracer */\n"
+            f"{unused(ret_line + body)}\tif (!entry)\n\t\treturn 0; /* not wanted, or begun before the tracer */\n"
             f"{values}{ret_line}{duration}{body}"
             f"{label}\t{self._dialect.delete(table, 'thread')};\n\treturn 0;\n}}\n"
         )
@@ -269,7 +230,7 @@ class _Writer:
         for row in self._rows:
             if row.column is None or (self._target.end and not row.is_number):
                 continue
-            fills.append(self._fill(row, row.column, len(columns)))
+            fills.append(fill(row, row.column, len(columns), user=self._target.user))
             columns.append(row.column)
         if self._target.end is not None:
             columns += [
@@ -279,22 +240,10 @@ class _Writer:
             fills += [f"\tevent->{columns[-2].name} = ret;\n", f"\tevent->{columns[-1].name} = duration;\n"]
         for text in self._tracer.show:
             for title, made, statements, signed in self._value(text, "show"):
-                column = _shown(title, made, signed, [one.name for one in columns])
-                fills.append(_show(column, made, statements, len(columns)))
+                column = shown(title, made, signed, [one.name for one in columns])
+                fills.append(show(column, made, statements, len(columns)))
                 columns.append(column)
         return columns, "".join(fills)
-
-    def _fill(self, row: Carried, column: Column, bit: int) -> str:
-        unread = f"\n\t\t{_UNREAD.format(bit=min(bit, 31))}\n"
-        size = f"sizeof(event->{column.name})"
-        if row.pointed or row.field.location:
-            space = "user" if self._target.user and not row.field.location else "kernel"
-            read = f"bpf_probe_read_{space}_str(event->{column.name}, {size}, (void *){row.name})"
-            return f"\tif ({read} < 0){unread}"
-        if column.is_number:
-            return f"\tevent->{column.name} = {row.name};\n"
-        clear = f"\t__builtin_memset(event->{column.name}, 0, {size});\n" if column.form is Form.TEXT else ""
-        return f"{clear}\tbpf_probe_read_kernel(event->{column.name}, {row.field.size}, {row.name});\n"
 
     def _handing_over(self, fills: str) -> str:
         lose = indent(self._dialect.lose, "\t\t")
@@ -319,7 +268,7 @@ class _Writer:
             typed = check_value(given, self._scope)
             made = compile_value(typed, self._prefix("key"), self._dialect.offset)
             self._definitions += made.definitions
-            lines.append(_keyed(key, made, before(typed) + made.statements))
+            lines.append(keyed(key, made, before(typed) + made.statements))
             number += 1
         if self._tracer.hist:
             typed = check_condition(parse(self._tracer.hist), self._scope)
@@ -328,7 +277,7 @@ class _Writer:
             signed = int(sign_of(typed) is True)
             failed = f"\tif ({made.failed})\n\t{self._leave()}" if made.failed != "0" else ""
             lines.append(
-                f"{_lines(before(typed) + made.statements)}{failed}\tkey.bucket = bucket({made.value}, {signed});\n"
+                f"{lines_of(before(typed) + made.statements)}{failed}\tkey.bucket = bucket({made.value}, {signed});\n"
             )
         lines.append(
             f"\tfound = {self._dialect.lookup('counts', 'key')};\n"
@@ -347,57 +296,3 @@ class _Writer:
         if key.kind is KeyKind.USER_STACK:
             text += f"\tkey.{key.column.name}_pid = bpf_get_current_pid_tgid() >> 32;\n"
         return text
-
-
-def _keyed(key: Key, made: CValue, statements: str) -> str:
-    name = key.column.name
-    if key.column.form is Form.TEXT:
-        copy = copy_text(made, f"key.{name}", KEY_TEXT)
-        return f"\t{{\n{indent(_lines(statements), chr(9))}\t\t{copy};\n\t}}\n"
-    return f"{_lines(statements)}\tkey.{name} = {made.value};\n"
-
-
-def _shown(title: str, made: CValue, signed: bool | None, used: Sequence[str]) -> Column:
-    name = fresh(f"show_{identifier(title.replace('args.', ''))}"[:40], used)
-    if isinstance(made.type, Text):
-        return Column(
-            name, title, Form.TEXT, TEXT_BYTES if made.type.size is None else min(TEXT_BYTES, made.type.size + 1)
-        )
-    if isinstance(made.type, Pointer):
-        return Column(name, title, Form.ADDRESS, 8)
-    return Column(name, title, Form.SIGNED if signed else Form.UNSIGNED, 8)
-
-
-def _show(column: Column, made: CValue, statements: str, bit: int) -> str:
-    unread = _UNREAD.format(bit=min(bit, 31))
-    if column.form is Form.TEXT:
-        test = f"{copy_text(made, f'event->{column.name}', column.size)} < 0"
-        test = f"{made.failed} || {test}" if made.failed != "0" else test
-        clear = f"\t\t__builtin_memset(event->{column.name}, 0, {column.size});\n"
-        lines = indent(_lines(statements), chr(9))
-        return f"\t{{\n{lines}{clear}\t\tif ({test})\n\t\t\t{unread}\n\t}}\n"
-    failed = f"\tif ({made.failed})\n\t\t{unread}\n" if made.failed != "0" else ""
-    return f"{_lines(statements)}\tevent->{column.name} = {made.value};\n{failed}"
-
-
-def _unused(body: str) -> str:
-    return "" if _uses(body, "ctx") else "\t(void)ctx; /* what it carries was not asked for */\n"
-
-
-def _uses(body: str, name: str) -> bool:
-    return re.search(rf"(?<![\w>.]){re.escape(name)}\b", body) is not None
-
-
-def _bracketed(value: str) -> str:
-    return value if value.startswith("(") else f"({value})"
-
-
-def _lines(statements: str) -> str:
-    """Statements of an expression, with a tab."""
-    return indent(dedent(statements), "\t")
-
-
-def _comment(probe: str) -> str:
-    """A name in a comment: printable, and no end of it."""
-    safe = "".join(char if char.isascii() and char.isprintable() else "?" for char in probe)
-    return safe.replace("*/", "* /").replace("/*", "/ *")

@@ -15,12 +15,14 @@ from textual.widgets import Static
 
 from tracescope.ui import keys
 from tracescope.ui.look import amount
+from tracescope.ui.messages import ExportWanted
 from tracescope.ui.screens.text import TextScreen
 from tracescope.ui.widgets.counts import BarList, CountRow, CountTable, HeatMap
 from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.rows import RowList
 
 if TYPE_CHECKING:
+    from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.ask.summary import SummaryRow
     from tracescope.attach.counting.session import SummarySession
     from tracescope.attach.counting.shape import Histogram
@@ -33,17 +35,18 @@ _TOP = 200
 
 
 class CountingScreen(Screen[None]):
-    """Leaving it detaches the session. `seconds` is a column of the heat map; `top` how many keys are shown."""
+    """Leaving it detaches the session, which was opened for these probes with these options."""
 
     BINDINGS: ClassVar[list[BindingType]] = list(keys.COUNTING)
 
-    def __init__(self, session: SummarySession, *, top: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, session: SummarySession, probes: Sequence[str], options: AttachOptions) -> None:
         super().__init__()
         from tracescope.attach.counting.shape import Slices
 
         self._session = session
-        self._top = top or _TOP
-        self._seconds = seconds or _SECONDS
+        self._probes, self._options = probes, options
+        self._top = options.top or _TOP
+        self._seconds = options.interval or _SECONDS
         self._slices = Slices()
         self._said: set[str] = set()
         self._rows: Sequence[SummaryRow] = ()
@@ -73,6 +76,10 @@ class CountingScreen(Screen[None]):
         if self._scaled:
             self.set_interval(self._seconds, self.end_slice)
         self.update_counts()
+
+    def action_export(self) -> None:
+        """Show the same as a program for another tracer."""
+        self.post_message(ExportWanted(self._probes, self._options))
 
     def update_counts(self) -> None:
         """Read the kernel's tables and show them."""

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.highlight import highlight
 from textual.widgets import Static
 
+from tracescope.attach.ask.options import AttachOptions
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import printable
@@ -24,7 +25,6 @@ from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.text import TextScreen
 
 if TYPE_CHECKING:
-    from tracescope.attach.ask.options import AttachOptions
     from tracescope.catalog.store import Catalog
 
 __all__ = ("ExportScreen",)
@@ -57,7 +57,8 @@ class ExportScreen(TextScreen):
         self._files = {}
         shown = " ".join(f"[{name}]" if at == self._form else f" {name} " for at, (name, *_) in enumerate(_FORMS))
         more = f" and {len(self._probes) - 1} more" if len(self._probes) > 1 else ""
-        self.query_one(".title", Static).update(Content(printable(f"{shown}  {self._probes[0]}{more}")))
+        asked = "  with options" if self._options != AttachOptions() else ""
+        self.query_one(".title", Static).update(Content(printable(f"{shown}  {self._probes[0]}{more}{asked}")))
         self._write(self._form)
 
     @work(thread=True, exclusive=True, group="export")

@@ -15,7 +15,7 @@ from tracescope.host import Host
 from tracescope.ui import keys
 from tracescope.ui.costs import Costs
 from tracescope.ui.feed import Feed, probes_of
-from tracescope.ui.messages import DetachWanted
+from tracescope.ui.messages import DetachWanted, ExportWanted
 from tracescope.ui.screens.live_events import EventsScreen
 from tracescope.ui.screens.program import program_screen
 from tracescope.ui.screens.refusal import RefusalScreen
@@ -111,7 +111,7 @@ class LiveScreen(EventsScreen):
         match action:
             case "copy" | "copy_json" | "clear" | "find" | "find_next" | "sort" | "reverse" | "save" | "words":
                 return self.events.row_count > 0 and not typing
-            case "detach" | "program":
+            case "detach" | "program" | "export":
                 return bool(self._feed.sessions) and not typing
             case "pause" | "probes" | "filter":
                 return not typing
@@ -195,6 +195,15 @@ class LiveScreen(EventsScreen):
         session = self._session()
         if session is not None:
             self.app.push_screen(program_screen(session))
+
+    def action_export(self) -> None:
+        """Show that session, as it was asked for, as a program for another tracer."""
+        from tracescope.attach.ask.options import AttachOptions
+
+        session = self._session()
+        if session is not None:
+            probes, options = self._feed.asking(session)
+            self.post_message(ExportWanted(probes, options or AttachOptions()))
 
     def action_probes(self) -> None:
         """Show or hide the probes."""

@@ -20,7 +20,7 @@ from tracescope.host import Host
 from tracescope.printable import printable
 from tracescope.ui import keys
 from tracescope.ui.detail_text import error_text
-from tracescope.ui.messages import AttachWanted
+from tracescope.ui.messages import AttachWanted, ExportWanted, OptionsChosen
 from tracescope.ui.widgets.cycle import Cycle
 from tracescope.ui.widgets.key_line import KeyLine
 
@@ -108,7 +108,18 @@ class OptionsScreen(ModalScreen[None]):
             self.show_error(error)
         else:
             self._say(Content.styled("attaching…", "$text-primary"))
+            self.post_message(OptionsChosen(options))
             self.post_message(AttachWanted(self._probes, options))
+
+    def action_export(self) -> None:
+        """Show the same as a program for another tracer; the dialog stays."""
+        try:
+            options = self._read()
+        except TraceScopeError as error:
+            self.show_error(error)
+        else:
+            self.post_message(OptionsChosen(options))
+            self.post_message(ExportWanted(self._probes, options))
 
     def _read(self) -> AttachOptions:
         texts = {name: self._text(name) for name in FILTER_NAMES}

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from tracescope.errors import Refused
 from tracescope.host import Host
 from tracescope.ui.attachable import MOST, attachable_as, attachable_rows
-from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady
+from tracescope.ui.messages import AttachWanted, DetachWanted, DetailReady, ExportWanted
 from tracescope.ui.screens.ask import AskScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.widgets.filter import FilterInput, FilterLine
@@ -96,12 +96,9 @@ class ProbesScreen(Screen[None]):
             self.app.push_screen(OptionsScreen(self._host, wanted))
 
     def action_export(self) -> None:
-        """Show what is marked, else the selected probe, as a program for another tracer."""
-        from tracescope.attach.ask.options import AttachOptions
-        from tracescope.ui.screens.export import ExportScreen
-
+        """Show what is marked, else the selected probe, as a program for another tracer, as the dialog last had it."""
         if wanted := self._wanted():
-            self.app.push_screen(ExportScreen(self._host, self._catalog, wanted, AttachOptions()))
+            self.post_message(ExportWanted(wanted))
 
     def action_mark(self) -> None:
         """Mark the selected row, or unmark it, and go on to the next."""

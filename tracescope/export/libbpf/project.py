@@ -7,16 +7,17 @@ import re
 from tracescope.attach.expression.chain import Offset
 from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
 from tracescope.errors import Refused
-from tracescope.export import libbpf_loader
 from tracescope.export.c.carried import Carried
 from tracescope.export.c.context import Context, libbpf_context
 from tracescope.export.c.dialect import Dialect, members_of
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
-from tracescope.export.c.programs import ENTRIES, Program, helpers_used, programs
+from tracescope.export.c.helpers import helpers_used
+from tracescope.export.c.programs import ENTRIES, Program, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.c.tree import libbpf_tree
 from tracescope.export.exec_tracer import is_exec
+from tracescope.export.libbpf import loader
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
@@ -199,7 +200,7 @@ def _section(target: Target) -> str:
 def project(tracer: Tracer) -> dict[str, str]:
     """The files by name; raises Refused, UsageError."""
     if is_exec(tracer):
-        from tracescope.export.exec_libbpf import exec_project
+        from tracescope.export.libbpf.exec_project import exec_project
 
         return exec_project(tracer)
     dialect = words(tracer.btf)
@@ -208,9 +209,9 @@ def project(tracer: Tracer) -> dict[str, str]:
     return {
         f"{name}.bpf.c": _bpf_c(tracer, dialect, made),
         f"{name}.h": header(tracer, made),
-        f"{name}.c": libbpf_loader.loader(tracer, made),
+        f"{name}.c": loader.loader(tracer, made),
         "Makefile": template("Makefile", {"NAME": name}),
-        "README.md": libbpf_loader.readme(tracer, made),
+        "README.md": loader.readme(tracer, made),
     }
 
 

@@ -6,21 +6,19 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from tracescope.attach.ask.keys import parse_keys
+from tracescope.attach.ask.keys import parse_keys, parse_linear
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.attach.expression.check import check_condition, check_value
 from tracescope.attach.expression.parse import parse, parse_list
 from tracescope.attach.expression.scope import Scope
-from tracescope.attach.expression.typed import Read, Typed, reads, sign_of
-from tracescope.attach.expression.types import Pointer, Text
+from tracescope.attach.expression.typed import reads
 from tracescope.attach.plan import Filters
-from tracescope.attach.record.values import argument_type
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
-from tracescope.export.bpftrace_words import Version, Words, quoted
+from tracescope.export.bpftrace.printing import fields_of, form_of, format_of, printfs, stored, time_of
+from tracescope.export.bpftrace.words import Version, Words, quoted
 from tracescope.export.c.members import asked
-from tracescope.export.fields import is_char, leads_to_text
 from tracescope.export.tracer import Tracer
 from tracescope.model import Field, ProbeKind
 
@@ -29,8 +27,16 @@ __all__ = ("NEWEST", "one_liner", "script")
 NEWEST: Version = (0, 27)
 _OLDEST: Version = (0, 11)
 _PROBE = re.compile(r"[\w:.@+/-]+", re.ASCII)
-_NUMBERS = {(1, True): "%d", (2, True): "%d", (4, True): "%d", (8, True): "%lld"}
-_NUMBERS |= {(size, False): "%llu" if size == 8 else "%u" for size in (1, 2, 4, 8)}
+_PLACELESS = (ProbeKind.INTERVAL, ProbeKind.PROFILE, ProbeKind.SOFTWARE, ProbeKind.HARDWARE)
+_OLD_FORMAT = 60
+"""Before 0.12 a format was a string like any other: of 64 bytes."""
+_OLD_NOTE = "Before 0.12 a format has 64 bytes at most: one event is several printf, and lines of several CPUs may mix."
+_HEADERS = (
+    "// PPID is read from the kernel's struct: by its BTF, without that by its headers, which must be installed.",
+    "#ifndef BPFTRACE_HAVE_BTF",
+    "#include <linux/sched.h>",
+    "#endif",
+)
 _EXEC_NOTES = (
     "What this cannot show, and `tracescope exec` does: arguments behind the 16th, or behind an empty one;",
     "arguments whose page was not in memory at entry; starts of 32-bit programs; how the process ended.",
@@ -49,8 +55,11 @@ def script(tracer: Tracer, version: Version = NEWEST) -> str:
 
 def one_liner(tracer: Tracer, version: Version = NEWEST) -> str:
     """The same as one line for a shell; raises like `script`."""
-    lines = (line.strip() for line in _Script(tracer, version).lines())
-    program = " ".join(line for line in lines if line and not line.startswith(("//", "#!")))
+    lines = [line.strip() for line in _Script(tracer, version).lines()]
+    lines = [line for line in lines if line and not line.startswith(("//", "#!"))]
+    # A line for the preprocessor is one, also within a shell's quotes.
+    program = "".join(f"{line}\n" for line in lines if line.startswith("#"))
+    program += " ".join(line for line in lines if not line.startswith("#"))
     return f"bpftrace -e {shlex.quote(program)}\n"
 
 
@@ -64,7 +73,7 @@ class _Script:
         self._version = version
         self._maps: dict[str, None] = dict.fromkeys(("tree",)) if tracer.filters.tree else {}
         """What would be printed at the end if it were not cleared."""
-        self._counts = bool(tracer.count_by or tracer.hist)
+        self._counts = tracer.counts
         if self._counts and tracer.show:
             raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
 
@@ -75,7 +84,19 @@ class _Script:
         yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}."
         if any(target.shape is Shape.EXEC for target in self._tracer.targets):
             yield from (f"// {note}" for note in _EXEC_NOTES)
+        body = list(self._blocks())
+        if self._splits and any(line.lstrip().startswith("printf(") for line in body):
+            yield f"// {_OLD_NOTE}"
         yield ""
+        if any("(struct task_struct *)" in line for line in body if not line.lstrip().startswith("//")):
+            yield from (*_HEADERS, "")
+        yield from body
+
+    @property
+    def _splits(self) -> bool:
+        return self._version < (0, 12)
+
+    def _blocks(self) -> Iterator[str]:
         yield from self._begin()
         for target in self._tracer.targets:
             yield from self._target(target)
@@ -117,7 +138,7 @@ class _Script:
             return
         kept = self._kept(target, scope)
         enter = self._words(target)
-        body = [f"@{enter.kept(field)}[tid] = {_stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
+        body = [f"@{enter.kept(field)}[tid] = {stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
         yield "// Entry and return are one event: what is known at entry waits under the thread's id."
         yield from self._action(target.probe, conditions, body)
         words = self._words(target, at_end=True)
@@ -158,9 +179,9 @@ class _Script:
 
     def _kept(self, target: Target, scope: Scope) -> list[Field]:
         """The arguments that the end of a pair needs: all to print them, else those that are asked for."""
-        fields = _fields(target)
+        fields = fields_of(target)
         if not self._counts:
-            return [field for field in fields if _format(target, field)]
+            return [field for field in fields if format_of(target, field)]
         names = {located.name for typed in asked(self._tracer, scope) for located in reads(typed)}
         used = {found[1] for name in names if (found := re.match(r"args\.(\w+)", name))}
         return [field for field in fields if field.name in used]
@@ -175,50 +196,63 @@ class _Script:
             for key in parse_keys(self._tracer.count_by)
         ]
         table = f"@[{', '.join(keys)}]" if keys else "@"
-        if not self._tracer.hist:
-            return [f"{table} = count();"]
-        return [f"{table} = hist({words.expression(check_condition(parse(self._tracer.hist), scope))});"]
+        return [f"{table} = {self._measure(words, scope)};"]
+
+    def _measure(self, words: Words, scope: Scope) -> str:
+        """Bpftrace's own function for what is measured."""
+        tracer = self._tracer
+        if tracer.lhist:
+            value, scale = parse_linear(tracer.lhist)
+            said = words.expression(check_condition(value, scope))
+            return f"lhist({said}, {scale.low}, {scale.high}, {scale.step})"
+        for function, text in (("hist", tracer.hist), ("stats", tracer.sum)):
+            if text:
+                return f"{function}({words.expression(check_condition(parse(text), scope))})"
+        return "count()"
 
     def _printing(self, words: Words, scope: Scope) -> list[str]:
         target = words.target
         formats, values, comments = [], [], []
-        for field in _fields(target):
-            form = _format(target, field)
+        for field in fields_of(target):
+            form = format_of(target, field)
             if not form:
                 comments.append(f"// {field.name} is left out: bpftrace has no form for its type.")
                 continue
             formats.append(f"{field.name}={form}")
-            values.append(words.field(field) if words.at_end else _stored(words, field))
+            values.append(words.field(field) if words.at_end else stored(words, field))
         if words.at_end:
             formats += ["ret=%lld", "duration_ns=%llu"]
             values += [words.result(), "nsecs - @start[tid]"]
         for number, text in enumerate(one for given in self._tracer.show for one in parse_list(given)):
             typed = check_value(text, scope)
-            formats.append(f"show{number}={_form_of(typed)}")
+            formats.append(f"show{number}={form_of(typed)}")
             values.append(words.expression(typed))
             # The text itself is the user's: checked by now, it holds no line break.
             comments.append(f"// show{number} is {' '.join(text.title.split())}")
         return [*comments, *self._print(words, formats, values)]
 
+    def _own_name(self, words: Words) -> str:
+        """What says which probe it is: 0.11 has no `probe` at one without a place."""
+        kind, name = words.target.kind, words.target.probe
+        placeless = self._splits and kind in (
+            ProbeKind.INTERVAL,
+            ProbeKind.PROFILE,
+            ProbeKind.SOFTWARE,
+            ProbeKind.HARDWARE,
+        )
+        return quoted(name.encode("utf-8", "surrogateescape")) if placeless else "probe"
+
     def _print(self, words: Words, formats: list[str], values: list[str]) -> list[str]:
         joins = words.target.shape is Shape.EXEC
         end = "argv=" if joins else r"\n"
-        when, time_values, before = _time(self._version)
+        when, time_values, before = time_of(self._version)
         head = f"{when}%d %d %d %s %s"
-        given = [*time_values, "pid", "tid", words.ppid, "comm", "probe", *values]
-        line = f'printf("{" ".join([head, *formats])}{" " if joins else ""}{end}", {", ".join(given)});'
-        lines = [*before, line]
+        given = [*time_values, "pid", "tid", words.ppid, "comm", self._own_name(words), *values]
+        forms = [*head.split(), *formats, end]
+        lines = [*before, *printfs(forms, given, _OLD_FORMAT if self._splits else 0)]
         if joins:
             lines += [*(f"// {note}" for note in _JOIN), f"join({words.dot}argv);"]
         return lines
-
-
-def _time(version: Version) -> tuple[str, list[str], list[str]]:
-    """The form of the time, its values, and what is to be said before."""
-    if version < (0, 12):
-        return "", [], ['time("%H:%M:%S ");']
-    # Microseconds came with 0.14.
-    return "%s ", [f'strftime("%H:%M:%S{".%f" if version >= (0, 14) else ""}", nsecs)'], []
 
 
 def _filtered(filters: Filters) -> list[str]:
@@ -231,40 +265,3 @@ def _filtered(filters: Filters) -> list[str]:
     if filters.tree:
         tests.append(["@tree[pid]"])
     return [f"({' || '.join(test)})" for test in tests if test]
-
-
-def _fields(target: Target) -> list[Field]:
-    """The arguments that are printed; those of execve beside the list that join() prints."""
-    if target.shape is Shape.SAMPLE:
-        return []
-    hidden = ("__syscall_nr", "argv", "envp") if target.shape is Shape.EXEC else ("__syscall_nr",)
-    return [field for field in target.format.fields if field.name not in hidden]
-
-
-def _stored(words: Words, field: Field) -> str:
-    """An argument's value as it is printed, or kept for the return: a text by its bytes."""
-    value = words.field(field)
-    if field.array is not None and not field.location and not is_char(field):
-        return f"ntop({value})"
-    return (
-        f"str({value})" if _format(words.target, field) == "%s" and (field.location or field.array is None) else value
-    )
-
-
-def _format(target: Target, field: Field) -> str:
-    """How printf shows an argument; empty for what it cannot."""
-    if field.location or field.array is not None:
-        address = "addr" in field.name and field.array in ("4", "16") and not field.location
-        return "%s" if is_char(field) or (address and field.size == int(field.array or 0)) else ""
-    if field.type.endswith("*"):
-        return "%s" if leads_to_text(target, field) else "%p"
-    is_call = target.shape in (Shape.SYSCALL, Shape.EXEC) and field.size == 8
-    return _NUMBERS.get(argument_type(field) if is_call else (field.size, field.signed), "")
-
-
-def _form_of(typed: Typed) -> str:
-    if isinstance(typed, Read) and isinstance(typed.located.type, Text):
-        return "%s"
-    if isinstance(typed, Read) and isinstance(typed.located.type, Pointer):
-        return "%p"
-    return "%lld" if sign_of(typed) else "%llu"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tracescope.export import bcc
+from tracescope.export.bcc import project
+from tracescope.export.bcc.tables import HEAD_CLASS
 from tracescope.export.c.shared import FILL
 from tracescope.export.exec_programs import ABOUT, bcc_text, structs_text
 from tracescope.export.text import template
@@ -72,19 +73,21 @@ def exec_program(tracer: Tracer) -> dict[str, str]:
 
     programs = bcc_text(offset)
     c_text = (
-        bcc.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n")
+        project.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n")
         + FILL.replace("@INLINE@", "inline")
         + _CONTEXTS
         + programs
     )
-    follow, before, after = bcc.tree_parts(tracer)
+    follow, before, after = project.tree_parts(tracer)
     lines = [*before, *_ATTACH, *after]
-    values = bcc.python_values(tracer, c_text + follow, wanted, "Shows programs that start, fail to start, and end.")
+    values = project.python_values(
+        tracer, c_text + follow, wanted, "Shows programs that start, fail to start, and end."
+    )
     values |= {
         "ABOUT": f"{ABOUT}\n",
-        "COUNT_OPTION": bcc.COUNT_OPTION,
-        "TABLES": bcc.HEAD_CLASS + _CLASSES,
-        "OUTPUT": template("exec_stream.py.in", {"TITLE": bcc.TITLE}),
+        "COUNT_OPTION": project.COUNT_OPTION,
+        "TABLES": HEAD_CLASS + _CLASSES,
+        "OUTPUT": template("exec_stream.py.in", {"TITLE": project.TITLE}),
         "ATTACH": "".join(f"    {line}\n" for line in lines),
     }
     return {f"{tracer.name}.py": template("program.py.in", values)}

@@ -1,0 +1,1 @@
+"""Tracers as Python programs for BCC."""

@@ -1,0 +1,1 @@
+"""Tracers in the language of bpftrace."""

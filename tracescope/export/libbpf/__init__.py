@@ -1,0 +1,1 @@
+"""Tracers as libbpf projects."""

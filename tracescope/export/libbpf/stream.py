@@ -1,0 +1,140 @@
+"""How a libbpf project prints single events, in C. Pure."""
+
+from __future__ import annotations
+
+from tracescope.export.c.carried import ARGUMENTS, Column, Form
+from tracescope.export.c.literal import c_string
+from tracescope.export.c.programs import Program
+from tracescope.export.tracer import Tracer
+
+__all__ = ("CLOCK", "FOLLOW", "ON_EVENT", "PRINT_HEAD", "stream_values", "streaming")
+
+_TITLE = "TIME            PID     TID     PPID    COMM             PROBE VALUES"
+PRINT_HEAD = """
+/* The wall clock at CLOCK_MONOTONIC 0, in nanoseconds. */
+static long long started_ns;
+
+static void print_head(const struct event_head *head, const char *probe)
+{
+	unsigned long long time_ns = started_ns + head->time_ns;
+	time_t seconds = time_ns / 1000000000;
+	struct tm local;
+	char text[16];
+
+	localtime_r(&seconds, &local);
+	strftime(text, sizeof(text), "%H:%M:%S", &local);
+	printf("%s.%06llu %-7u %-7u %-7u ", text, time_ns / 1000 % 1000000, head->pid, head->tid, head->ppid);
+	print_text(head->comm, sizeof(head->comm));
+	printf(" %s", probe);
+}
+"""
+ON_EVENT = """
+static int on_event(void *context, void *data, size_t size)
+{
+	const struct event_head *head = data;
+
+	(void)context;
+	if (size < sizeof(*head) || (most && shown >= most))
+		return 0;
+	switch (head->probe) {
+%s	}
+	putchar('\\n');
+	shown++;
+	return 0;
+}
+"""
+_RING_ATTACH = """\
+	ring = ring_buffer__new(bpf_map__fd(skel->maps.events), on_event, NULL, NULL);
+	if (!ring) {
+		error = -errno;
+		fprintf(stderr, "%s: no ring buffer: %%s\\n", strerror(errno));
+		goto out;
+	}
+	set_clock();
+	puts("%s");
+"""
+CLOCK = """
+static void set_clock(void)
+{
+	struct timespec wall, monotonic;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	clock_gettime(CLOCK_MONOTONIC, &monotonic);
+	started_ns = (wall.tv_sec - monotonic.tv_sec) * 1000000000LL + wall.tv_nsec - monotonic.tv_nsec;
+}
+"""
+_PRINT_ARGV = """\
+{{
+		__u32 at;
+
+		putchar('[');
+		for (at = 0; at < {value}_count && at < {most}; at++) {{
+			fputs(at ? ", " : "", stdout);
+			if ({value}_unread & 1U << at)
+				putchar('?');
+			else
+				print_text({value}[at], sizeof({value}[at]));
+		}}
+		fputs({value}_count > {most} ? ", ...]" : "]", stdout);
+	}}"""
+FOLLOW = """
+/* This process; its children from now on come by themselves. */
+static int follow(int tree, __u32 thread)
+{
+	__u8 one = 1;
+
+	return bpf_map_update_elem(tree, &thread, &one, BPF_ANY) ? -errno : 0;
+}
+"""
+
+
+def streaming(tracer: Tracer, made: list[Program]) -> dict[str, str]:
+    """The parts of the loader that single events need, by their names in its template."""
+    body = PRINT_HEAD + CLOCK
+    body += "".join(map(_print_event, made))
+    cases = "".join(
+        f"\tcase {one.number}:\n\t\tif (size < sizeof(struct {one.struct}))\n\t\t\treturn 0;\n"
+        f"\t\tprint_{one.struct}(data);\n\t\tbreak;\n"
+        for one in made
+    )
+    body += ON_EVENT % f"{cases}\tdefault:\n\t\treturn 0;\n"
+    return {"BODY": body + (FOLLOW if tracer.filters.tree else ""), **stream_values(tracer)}
+
+
+def stream_values(tracer: Tracer) -> dict[str, str]:
+    """Those of them that are the same whatever the events are."""
+    return {
+        "RING_VARIABLE": "\tstruct ring_buffer *ring = NULL;\n",
+        "AFTER_ATTACH": _RING_ATTACH % (tracer.name, _TITLE),
+        "WAIT": ("\t\terror = ring_buffer__poll(ring, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n"),
+        "FINISH": (
+            "\t/* What was handed over before the end. */\n\tring_buffer__consume(ring);\n"
+            '\tfprintf(stderr, "%llu events, %llu lost\\n", shown, (unsigned long long)skel->bss->lost);\n'
+        ),
+        "CLEAN": "\tring_buffer__free(ring);\n",
+    }
+
+
+def _print_event(program: Program) -> str:
+    lines = "".join(_print(column, number) for number, column in enumerate(program.columns))
+    label = c_string(program.target.probe)
+    return (
+        f"\nstatic void print_{program.struct}(const struct {program.struct} *event)\n{{\n"
+        f"\tprint_head(&event->head, {label});\n{lines}}}\n"
+    )
+
+
+def _print(column: Column, bit: int) -> str:
+    title = c_string(f" {column.title}=")
+    value = f"event->{column.name}"
+    shown = {
+        Form.SIGNED: f'printf("%lld", (long long){value});',
+        Form.UNSIGNED: f'printf("%llu", (unsigned long long){value});',
+        Form.ADDRESS: f'printf("%#llx", (unsigned long long){value});',
+        Form.TEXT: f"print_text({value}, sizeof({value}));",
+        Form.BYTES: f"print_bytes({value}, sizeof({value}));",
+        Form.ARGV: _PRINT_ARGV.format(value=value, most=ARGUMENTS),
+    }[column.form]
+    unread = f"\tif (event->head.unread & 1U << {min(bit, 31)})\n\t\tputchar('?');\n\telse"
+    space = " " if column.form is Form.ARGV else "\n\t\t"
+    return f"\tfputs({title}, stdout);\n{unread}{space}{shown}\n"
