@@ -139,7 +139,7 @@ async def test_every_key_in_the_live_footer_does_something():
     app, sessions = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await live(pilot, sessions)
-        for key in ("space", "slash", "escape", "enter", "escape", "p", "escape", "y", "c", "x"):
+        for key in ("space", "slash", "escape", "enter", "escape", "p", "escape", "y", "c", "x", "escape", "a"):
             sessions[0].put(event())
             await tick(pilot)
             before = (app.screen, app.focused, screen_text(app), len(app._notifications))

@@ -10,6 +10,7 @@ from typing import Self
 import pytest
 
 from tracescope.attach.life import Counts
+from tracescope.cli import session
 from tracescope.cli.session import Sink, trace
 
 
@@ -81,3 +82,23 @@ def test_the_handlers_are_those_of_before() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     trace(Records([b"1"], []), None, LIMITS, Interrupted(signal.SIGINT, {b"1"}))  # type: ignore[arg-type]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_thread_that_nobody_lets_run_stands_back_no_more(monkeypatch):
+    policies, now = [], [100.0]
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
+    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    with session._Background(stands_back=True) as background:
+        now[0] += 0.1
+        background.look()
+        assert policies == [os.SCHED_IDLE]
+        now[0] += 1
+        background.look()
+        background.adjust(0)
+        assert policies == [os.SCHED_IDLE, os.SCHED_OTHER]
+        now[0] += 60
+        background.adjust(0)
+        assert policies[-1] == os.SCHED_IDLE
+    assert policies[-1] == os.SCHED_OTHER

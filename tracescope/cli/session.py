@@ -44,6 +44,9 @@ EventT = TypeVar("EventT")
 _PAUSE = 0.05
 _AT_ONCE = 2000
 _MANY = 20_000
+# Seconds that a few milliseconds of work took, and how long this thread takes its full share then.
+_STARVED, _HURRY = 0.25, 5.0
+_STEP = 64
 # So long what still waits is printed when the time is up; the rest is counted as lost. Seconds.
 _LAST_EVENTS = 5.0
 START_TIMEOUT = 60.0
@@ -211,13 +214,17 @@ def _records(
         while True:
             over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
             records = session.take(_AT_ONCE)
-            yield from records
+            for number, record in enumerate(records):
+                if not number % _STEP:
+                    background.look()
+                yield record
             if over or interrupt.came:
                 return
             if len(records) < _AT_ONCE:
                 sys.stdout.flush()
                 # Not for each event as it comes: many at once cost the machine less.
                 time.sleep(_PAUSE)
+            background.look()
             counts = session.counts()
             sink.pulse(counts.lost + counts.dropped)
             background.adjust(counts.waiting)
@@ -237,11 +244,24 @@ class _Background:
         self._thread = threading.get_native_id()
         self._usual = self._now = os.sched_getscheduler(self._thread)
         # Without this right nobody comes back.
+        self._looked, self._until = time.monotonic(), 0.0
         self._may = stands_back and os.geteuid() == 0 and self._usual == os.SCHED_OTHER
+
+    def look(self) -> None:
+        """Stand back no more for a while, where a few milliseconds of work took long: the machine is full.
+
+        Nobody lets this thread run then, and it holds the interpreter's lock, which the reader wants too.
+        """
+        now = time.monotonic()
+        if now - self._looked > _STARVED:
+            self._until = now + _HURRY
+            self.adjust(_MANY + 1)
+        self._looked = now
 
     def adjust(self, waiting: int) -> None:
         """Stand back, or not, with so many records that nobody has taken."""
-        policy = self._usual if waiting > _MANY else os.SCHED_IDLE
+        hurry = waiting > _MANY or time.monotonic() < self._until
+        policy = self._usual if hurry else os.SCHED_IDLE
         if self._may and policy != self._now:
             os.sched_setscheduler(self._thread, policy, os.sched_param(0))
             self._now = policy

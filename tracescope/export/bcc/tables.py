@@ -10,12 +10,13 @@ from tracescope.export.c.events import tracer_keys
 from tracescope.export.c.programs import Program
 from tracescope.export.tracer import Tracer
 
-__all__ = ("HEAD_CLASS", "count_tables", "event_tables")
+__all__ = ("HEAD_CLASS", "class_text", "count_tables", "event_tables")
 
 _FORMS = {Form.SIGNED: "int", Form.UNSIGNED: "uint", Form.ADDRESS: "uint"}
 
 
 def class_text(name: str, members: Iterable[str]) -> str:
+    """A ctypes structure as Python text."""
     inner = "".join(f"        {member},\n" for member in members)
     return f"class {name}(ct.Structure):\n    _fields_ = [\n{inner}    ]\n"
 
