@@ -180,7 +180,7 @@ class _Printer(Sink["Event"]):
         self._note_remarks()
         if not self._quiet:
             attached = len(self._session.plan.probes) - len(self._session.failed)
-            note(f"attached {attached} probes: Ctrl-C detaches")
+            note(f"attached {attached} probe{'s' * (attached != 1)}: Ctrl-C detaches")
 
     def _note_remarks(self) -> None:
         for text in self._session.remarks[self._remarked :]:

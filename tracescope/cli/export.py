@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sum", metavar="VALUE", default="", help="count, average and total, for bpftrace")
     parser.add_argument("--stack", choices=("kernel", "user", "both"), default="", help="count by these stacks too")
     add_filters(parser)
+    parser.usage = f"tracescope export PROBE... --as {{{','.join(FORMS)}}} [-o DIR] [options]"
 
 
 def run(args: argparse.Namespace) -> int:

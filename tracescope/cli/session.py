@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import signal
@@ -33,7 +34,9 @@ __all__ = (
     "add_limits",
     "more_files",
     "number",
+    "positive",
     "preferred_backend",
+    "seconds",
     "terminable",
     "trace",
     "traced_command",
@@ -114,8 +117,8 @@ def preferred_backend(args: argparse.Namespace) -> str:
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """The options that say when to stop."""
-    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
-    parser.add_argument("--count", type=number, metavar="N", help="stop after so many events")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after so many seconds")
+    parser.add_argument("--count", type=positive, metavar="N", help="stop after so many events")
 
 
 @contextmanager
@@ -129,6 +132,9 @@ def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filte
     containers = tuple(find_namespace(host, pid) for pid in args.container)
     if args.run_command and any((args.pid, args.tree)):
         raise UsageError("-- CMD traces the command alone", "--pid and --tree name other processes", "leave one out")
+    for pid in (*args.pid, *args.tree, *args.tid):
+        if host.live and not host.exists(f"/proc/{pid}"):
+            note(f"there is no process {pid} now: only one that gets this number later is shown")
     child = launch(args.run_command) if args.run_command else None
     try:
         tree = (child.pid,) if child else tuple(args.tree)
@@ -312,6 +318,24 @@ def number(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return int(text)
+
+
+def positive(text: str) -> int:
+    """A number above zero, for argparse."""
+    if found := number(text):
+        return found
+    raise argparse.ArgumentTypeError("0 is too few: at least 1")
+
+
+def seconds(text: str) -> float:
+    """Seconds above zero, for argparse."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if 0 < found < math.inf:
+        return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
 
 
 def _user(text: str) -> int:

@@ -1,6 +1,7 @@
 """Targets in programs and libraries: functions at their entry and return, USDT probes.
 
-`uprobe:PATH:FUNCTION`, `uprobe:libc:malloc`, `uprobe:PATH:FUNCTION+8`, `usdt:PATH:PROVIDER:NAME`, globs at the end.
+`uprobe:PATH:FUNCTION`, `uprobe:libc:malloc`, `uprobe:PATH:FUNCTION+8`, `usdt:PATH:PROVIDER:NAME`, `usdt:PATH:NAME`;
+globs at the end.
 """
 
 from __future__ import annotations
@@ -102,17 +103,22 @@ def _function(kind: ProbeKind, path: str, name: str, place: int, offset: str, pi
 def usdt_probes(rest: str, pid: int = -1) -> list[Target]:
     """USDT probes of a file; raises TraceScopeError with those that are there."""
     file, _, name = rest.rpartition(":")
-    file, _, provider = file.rpartition(":")
-    if not file:
-        raise Refused(f"usdt:{rest} is no full name", "it takes a file, a provider and a name", "usdt:libc:libc:setjmp")
+    file, colon, provider = file.rpartition(":")
+    if not colon:
+        # As bpftrace has it, the provider may be left out.
+        file, provider = provider, "*"
+    if not file or not name:
+        raise Refused(f"usdt:{rest} is no full name", "it takes a file, a provider and a name", "usdt:FILE:*:*")
     path = find_file(file, pid)
     sites: dict[str, list[UsdtProbe]] = {}
     for note in usdt_notes(path):
         sites.setdefault(f"{note.provider}:{note.name}", []).append(note)
     names = fnmatch.filter(sites, f"{provider}:{name}")
     if not names:
-        fix = f"it has {', '.join(sorted(sites)[:3])}" if sites else "it has none"
-        raise Missing(f"there is no USDT probe {provider}:{name} in {path}", "its notes do not have it", fix)
+        what = f"there is no USDT probe {provider}:{name} in {path}"
+        if not sites:
+            raise Missing(what, "the file has none at all", f"tracescope list 'uprobe:{path}:*' shows its functions")
+        raise Missing(what, "its notes do not have it", f"it has {', '.join(sorted(sites)[:3])}")
     return [_usdt(path, one, sites[one], pid) for one in sorted(names)]
 
 
