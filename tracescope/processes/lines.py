@@ -23,13 +23,14 @@ def event_line(event: ProcessEvent) -> str:
     comm, words = event.comm or "-", _words(event)
     line = _line(event, comm, words)
     # Most of the time there is nothing to escape, and one look tells.
-    return line if line.isascii() and line.isprintable() else _line(event, printable(comm), printable(words))
+    return line if line.isprintable() else _line(event, printable(comm), printable(words))
 
 
 def _line(event: ProcessEvent, comm: str, words: str) -> str:
     seconds, rest = divmod(event.time_ns // 1000, 1_000_000)
     ppid = "-" if event.ppid is None else event.ppid
-    return f"{_second(seconds)}.{rest:06} {event.pid:7} {ppid:>7} {comm:15} {event.name:11} {words}".rstrip()
+    where = "%s.%06d %7d %7s %-15s" % (_second(seconds), rest, event.pid, ppid, comm)  # noqa: UP031 - half the time
+    return f"{where} {event.name:11} {words}".rstrip()
 
 
 @lru_cache(maxsize=16)
