@@ -22,40 +22,7 @@ from tracescope.attach.targets.find import find_targets
 from tracescope.host import LiveHost
 
 RATE, SECONDS = 20_000, 2
-LOOP = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-static long long now(void)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return at.tv_sec * 1000000000LL + at.tv_nsec;
-}
-
-int main(int argc, char **argv)
-{
-    long long rate = atoll(argv[1]), calls = 0, busy = 0, begin, end, before;
-    struct timespec tick = {0, 1000000};
-
-    getchar();
-    begin = now(), end = begin + atoll(argv[2]) * 1000000000LL;
-    for (; now() < end; calls += rate ? rate / 1000 : 1000) {
-        before = now();
-        for (long long at = 0; at < (rate ? rate / 1000 : 1000); at++)
-            syscall(SYS_getppid);
-        busy += now() - before;
-        if (rate)
-            nanosleep(&tick, 0);
-    }
-    printf("%lld %lld\n", calls, busy);
-    return 0;
-}
-"""
+LOOP = Path(__file__).parent / "getppid.c"
 
 
 def run(binary, rate, backend):
@@ -97,7 +64,7 @@ def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     with tempfile.TemporaryDirectory() as folder:
         binary = str(Path(folder) / "loop")
-        subprocess.run(["cc", "-O2", "-o", binary, "-x", "c", "-"], input=LOOP, text=True, check=True)
+        subprocess.run(["cc", "-O2", "-o", binary, LOOP], check=True)
         for rate in (RATE, 0):
             print(f"{rate or 'as many as it can'} calls a second")
             bare = median(run(binary, rate, None)[0] for _ in range(rounds))

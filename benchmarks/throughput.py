@@ -20,34 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-LOOP = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-static long long now(void)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return at.tv_sec * 1000000000LL + at.tv_nsec;
-}
-
-int main(int argc, char **argv)
-{
-    long long begin = now(), end = begin + (long long)(atof(argv[1]) * 1e9), calls = 0;
-
-    do {
-        for (int i = 0; i < 1000; i++)
-            syscall(SYS_getppid);
-        calls += 1000;
-    } while (now() < end);
-    printf("%lld %lld\n", calls, now() - begin);
-    return 0;
-}
-"""
+LOOP = Path(__file__).parent / "getppid.c"
 EVENT = "tracepoint:syscalls:sys_enter_getppid"
 READERS = Path(__file__).parent / "throughput_readers.py"
 MAIN = "import sys; from tracescope.cli.main import main; sys.exit(main())"
@@ -103,7 +76,8 @@ class Run(NamedTuple):
 
 def run_loop(loop: str, seconds: float) -> tuple[int, float]:
     """Calls, and calls a second."""
-    done = subprocess.run([loop, str(seconds)], capture_output=True, check=True, text=True)
+    command = [loop, "0", str(seconds)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, text=True)
     calls, nanoseconds = map(int, done.stdout.split())
     return calls, calls / nanoseconds * 1e9
 
@@ -188,8 +162,7 @@ def main() -> None:
     alone = []
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)
-        (folder / "loop.c").write_text(LOOP)
-        subprocess.run(["cc", "-O2", "-o", folder / "loop", folder / "loop.c"], check=True)
+        subprocess.run(["cc", "-O2", "-o", folder / "loop", LOOP], check=True)
         for _ in range(rounds):
             for tracer in names:
                 alone.append(run_loop(str(folder / "loop"), min(1.0, seconds))[1])

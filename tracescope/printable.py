@@ -42,6 +42,7 @@ def _escape(match: re.Match[str]) -> str:
 
 def printable(text: str) -> str:
     """The same text with every character that could steer a terminal written as an escape."""
-    if text.isascii() and text.isprintable():
+    # Nothing of the above is printable in Python's sense.
+    if text.isprintable():
         return text
     return _UNSAFE.sub(_escape, text)

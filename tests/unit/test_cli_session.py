@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from collections.abc import Sequence
 from typing import Self
 
 import pytest
@@ -48,11 +49,12 @@ class Interrupted(Sink[bytes]):
         self.shown: list[bytes] = []
         self.over = False
 
-    def show(self, event: bytes) -> bool:
-        self.shown.append(event)
-        if event in self.at:
-            os.kill(os.getpid(), self.number)
-        return True
+    def show(self, events: Sequence[bytes]) -> int:
+        for event in events:
+            self.shown.append(event)
+            if event in self.at:
+                os.kill(os.getpid(), self.number)
+        return len(events)
 
     def end(self, lost: int) -> None:
         self.over = True

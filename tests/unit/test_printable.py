@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracescope.printable import decode, printable
+from tracescope.printable import _UNSAFE, decode, printable
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None))  # lone surrogates and controls too
 
@@ -57,3 +58,8 @@ def test_decoding_keeps_every_byte(data: bytes):
 )
 def test_each_hostile_text_shows_what_it_holds(raw: bytes, shown: str):
     assert printable(decode(raw)) == shown
+
+
+def test_everything_that_steers_a_terminal_is_escaped():
+    left = [chr(code) for code in range(sys.maxunicode + 1) if _UNSAFE.match(chr(code))]
+    assert [char for char in left if printable(char) == char] == []

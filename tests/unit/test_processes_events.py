@@ -18,6 +18,7 @@ from tracescope.processes import (
     ExitEvent,
     ForkEvent,
     event_from_json,
+    event_json_line,
     event_line,
     events_from_json,
     rfc3339,
@@ -54,6 +55,11 @@ def test_an_event_comes_back_from_its_json_as_it_was(event):
     data = json.loads(json.dumps(event.to_json()))
     assert event_from_json(data) == event
     assert event_from_json(data).to_json() == data
+
+
+@given(st.one_of(*map(events, (ForkEvent, ExecEvent, ExecFailed, ExitEvent))))
+def test_the_text_of_an_event_is_that_of_its_object(event):
+    assert event_json_line(event) == json.dumps(event.to_json(), separators=(",", ":"))
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), st.lists, max_leaves=5), st.data())

@@ -157,11 +157,10 @@ class _Printer(Sink["Event"]):
 
     def __init__(self, host: Host, session: EventSession, args: argparse.Namespace) -> None:
         from tracescope.attach.decode.event_lines import json_line, text_line
-        from tracescope.attach.decode.events import event_json
 
         self._session = session
         self._line = json_line if args.json else text_line
-        self._as_row = event_json
+        self._json_line = json_line
         self._recorder: Recorder | None = None
         self.patient = not args.save
         if args.save:
@@ -187,12 +186,13 @@ class _Printer(Sink["Event"]):
             note(text)
         self._remarked = len(self._session.remarks)
 
-    def show(self, event: Event) -> bool:
-        """Print one event."""
+    def show(self, events: Sequence[Event]) -> int:
+        """Print them."""
         if self._recorder:
-            self._recorder.write(self._as_row(event))
-        sys.stdout.write(self._line(event) + "\n")
-        return True
+            for event in events:
+                self._recorder.write(self._json_line(event))
+        sys.stdout.write("".join([self._line(event) + "\n" for event in events]))
+        return len(events)
 
     def pulse(self, lost: int) -> None:
         """What is recorded is on disk within a second; and say when events are left out."""

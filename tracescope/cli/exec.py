@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tracescope.cli.output import note, print_json, print_text
+from tracescope.cli.output import note, print_text
 from tracescope.cli.session import (
     Sink,
     add_backend,
@@ -27,6 +27,8 @@ from tracescope.cli.session import (
 from tracescope.host import open_host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tracescope.host import Host
     from tracescope.processes import ProcessEvent
 
@@ -93,20 +95,21 @@ class _Printer(Sink["ProcessEvent"]):
         if not (self._args.json or self._args.run_command):
             note("attached: Ctrl-C detaches")
 
-    def show(self, event: ProcessEvent) -> bool:
-        """Print one event; a fork is only of use to those who keep the whole."""
-        from tracescope.processes import event_line
+    def show(self, events: Sequence[ProcessEvent]) -> int:
+        """Print them; a fork is only of use to those who keep the whole."""
+        from tracescope.processes import event_json_line, event_line
 
-        self._table.add(event)
+        for event in events:
+            self._table.add(event)
         if self._recorder:
-            self._recorder.write(event.to_json())
-        if event.name == "fork":
-            return False
+            for event in events:
+                self._recorder.write(event_json_line(event))
+        printed = [event for event in events if event.name != "fork"]
         if self._args.json:
-            print_json(event.to_json())
-        elif self._args.format == "text":
-            print_text(event_line(event))
-        return True
+            sys.stdout.write("".join([event_json_line(event) + "\n" for event in printed]))
+        elif self._args.format == "text" and printed:
+            print_text(*map(event_line, printed))
+        return len(printed)
 
     def pulse(self, lost: int) -> None:
         """What is recorded is on disk within a second."""

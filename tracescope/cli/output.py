@@ -28,7 +28,7 @@ def print_json(row: Mapping[str, object]) -> None:
 def print_text(*lines: str) -> None:
     """Lines of data, without terminal control."""
     whole = "".join(lines)
-    safe = lines if printable(whole) == whole else map(printable, lines)
+    safe = lines if printable(whole) == whole else [*map(printable, lines)]
     sys.stdout.write("\n".join(safe) + "\n")
 
 

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
+from tracescope.collecting import Collecting
 from tracescope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Sink(ABC, Generic[EventT]):
         """Everything is attached."""
 
     @abstractmethod
-    def show(self, event: EventT) -> bool:
-        """Take an event; true if it counts as one."""
+    def show(self, events: Sequence[EventT]) -> int:
+        """Take some events; how many of them count as events."""
 
     def pulse(self, lost: int) -> None:
         """Called several times a second, with the number of events lost so far."""
@@ -168,8 +169,8 @@ def trace(session: RecordSession[EventT], child: Launched | None, args: argparse
                 if child:
                     child.release()
                 interrupt.waits = True
-                for record in _records(session, child, args.duration, sink, interrupt):
-                    printed += sink.show(session.decode(record))
+                for records in _records(session, child, args, sink, interrupt):
+                    printed += sink.show([*map(session.decode, records)])
                     if printed == args.count:
                         break
         except KeyboardInterrupt:
@@ -200,30 +201,31 @@ def _show_rest(session: RecordSession[EventT], sink: Sink[EventT], seconds: floa
     """Show what is waiting, for so long at most: how many were shown, and how many were left."""
     end = None if seconds is None else time.monotonic() + seconds
     records, shown = session.take(), 0
-    for number, record in enumerate(records):
+    for start in range(0, len(records), _STEP):
         if end is not None and time.monotonic() > end:
-            return shown, len(records) - number
-        shown += sink.show(session.decode(record))
+            return shown, len(records) - start
+        shown += sink.show([*map(session.decode, records[start : start + _STEP])])
     return shown, 0
 
 
 def _records(
     session: RecordSession[EventT],
     child: Launched | None,
-    duration: float | None,
+    args: argparse.Namespace,
     sink: Sink[EventT],
     interrupt: Interrupt,
-) -> Iterator[bytes]:
-    """Records as they come, until the time is up, the command has ended, or somebody interrupts."""
-    end = None if duration is None else time.monotonic() + duration
-    with _Background(stands_back=sink.patient) as background:
+) -> Iterator[list[bytes]]:
+    """Some records at a time, until the time is up, the command has ended, or somebody interrupts."""
+    end = None if args.duration is None else time.monotonic() + args.duration
+    # A limit is kept to the event.
+    step = 1 if args.count else _STEP
+    with _Background(stands_back=sink.patient) as background, Collecting() as collecting:
         while True:
             over = (end is not None and time.monotonic() >= end) or (child is not None and child.poll() is not None)
             records = session.take(_AT_ONCE)
-            for number, record in enumerate(records):
-                if not number % _STEP:
-                    background.look()
-                yield record
+            for start in range(0, len(records), step):
+                background.look()
+                yield records[start : start + step]
             if over or interrupt.came:
                 return
             if len(records) < _AT_ONCE:
@@ -231,6 +233,7 @@ def _records(
                 # Not for each event as it comes: many at once cost the machine less.
                 time.sleep(_PAUSE)
             background.look()
+            collecting.update(busy=True)
             counts = session.counts()
             sink.pulse(counts.lost + counts.dropped)
             background.adjust(counts.waiting)

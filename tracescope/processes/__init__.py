@@ -19,6 +19,7 @@ from tracescope.processes.summary import Loop, ProgramSummary, Spawner, Summary,
 from tracescope.processes.table import ProcessTable
 from tracescope.processes.view import Parent
 from tracescope.processes.words import duration_words, exit_words, share_words, signal_name
+from tracescope.processes.writing import event_json_line
 
 __all__ = (
     "ExecEvent",
@@ -38,6 +39,7 @@ __all__ = (
     "command_of",
     "duration_words",
     "event_from_json",
+    "event_json_line",
     "event_line",
     "events_from_json",
     "exit_words",

@@ -25,6 +25,7 @@ __all__ = (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
+_MAX_SECONDS = 16
 _LENGTH = len("2026-01-31T12:00:00.000001Z")
 
 
@@ -152,16 +153,22 @@ def _second(seconds: int) -> str:
 def time_of(text: str) -> int:
     """Nanoseconds since 1970 of an RFC 3339 time; ValueError when it is none, or has no zone."""
     # As rfc3339() writes it: thousands of events share the second.
-    if type(text) is str and len(text) == _LENGTH and text[19] == "." and text[26] == "Z":
+    if type(text) is str and len(text) == _LENGTH and text[-1] == "Z":
         fraction = text[20:26]
-        if fraction.isascii() and fraction.isdigit():
-            return _begin_of(text[:20]) + int(fraction) * 1000
+        if fraction.isdigit() and fraction.isascii():
+            begin = _seconds.get(text[:20])
+            return (_learn(text[:20]) if begin is None else begin) + int(fraction) * 1000
     return _parse(text)
 
 
-@lru_cache(maxsize=16)
-def _begin_of(second: str) -> int:
-    return _parse(second + "000000Z")
+_seconds: dict[str, int] = {}
+
+
+def _learn(second: str) -> int:
+    if len(_seconds) > _MAX_SECONDS:
+        _seconds.clear()
+    _seconds[second] = begin = _parse(second + "000000Z")
+    return begin
 
 
 def _parse(text: str) -> int:

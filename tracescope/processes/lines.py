@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import datetime
 from functools import lru_cache
@@ -13,14 +14,23 @@ from tracescope.processes.words import duration_words, exit_words
 __all__ = ("argv_words", "event_line")
 
 _UNREADABLE = "(unreadable)"
+# What shlex.quote() quotes for.
+_QUOTED = re.compile(r"[^\w@%+=:,./-]", re.ASCII)
 
 
 def event_line(event: ProcessEvent) -> str:
     """Time, pid, parent, command name, what happened; safe for a terminal, times in this machine's zone."""
+    comm, words = event.comm or "-", _words(event)
+    line = _line(event, comm, words)
+    # Most of the time there is nothing to escape, and one look tells.
+    return line if line.isprintable() else _line(event, printable(comm), printable(words))
+
+
+def _line(event: ProcessEvent, comm: str, words: str) -> str:
     seconds, rest = divmod(event.time_ns // 1000, 1_000_000)
     ppid = "-" if event.ppid is None else event.ppid
-    where = f"{_second(seconds)}.{rest:06} {event.pid:7} {ppid:>7} {printable(event.comm or '-'):15}"
-    return f"{where} {event.name:11} {printable(_words(event))}".rstrip()
+    where = "%s.%06d %7d %7s %-15s" % (_second(seconds), rest, event.pid, ppid, comm)  # noqa: UP031 - half the time
+    return f"{where} {event.name:11} {words}".rstrip()
 
 
 @lru_cache(maxsize=16)
@@ -32,10 +42,17 @@ def argv_words(event: ExecEvent | ExecFailed) -> str:
     """The arguments as a shell would take them; what could not be read or was cut is said. Not safe for a terminal."""
     if event.argv is None:
         return _UNREADABLE if event.argv_error else ""
+    if not event.argv_error and not event.argv_truncated and _plain(event.argv):
+        return " ".join(event.argv)  # type: ignore[arg-type]
     words = [_UNREADABLE if word is None else shlex.quote(word) for word in event.argv]
     if event.argv_error and None not in event.argv:
         words.append(_UNREADABLE)
     return " ".join([*words, "…"] if event.argv_truncated else words)
+
+
+def _plain(argv: tuple[str | None, ...]) -> bool:
+    """Whether a shell takes all of them as they are: one look for all, as most are plain."""
+    return None not in argv and "" not in argv and not _QUOTED.search("".join(argv))  # type: ignore[arg-type]
 
 
 def _words(event: ProcessEvent) -> str:

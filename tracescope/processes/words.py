@@ -11,8 +11,7 @@ __all__ = ("duration_words", "exit_words", "share_words", "signal_name")
 _FAULT_STATUS_UNKNOWN = "status unknown"
 # The real-time signals have no names of their own in between. The C library keeps the first ones for itself.
 _SIGRTMIN, _SIGRTMAX = 34, 64
-_UNITS = ((86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "min"), (1_000_000_000, "s"))
-_SMALL_UNITS = ((1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+_UNITS = ((86_400_000_000_000, "d"), (3_600_000_000_000, "h"), (60_000_000_000, "min"))
 
 
 def signal_name(number: int) -> str:
@@ -36,11 +35,13 @@ def exit_words(event: ExitEvent | None) -> str:
 
 def duration_words(ns: int) -> str:
     """A duration with two or three digits and its unit: `850 µs`, `11 ms`, `1.2 s`, `3 min`."""
-    for size, unit in _UNITS + _SMALL_UNITS:
-        if ns >= size:
-            value = ns / size
-            return f"{value:.1f} {unit}" if value < 10 and ns >= 1_000_000_000 else f"{value:.0f} {unit}"
-    return "0 s"
+    if ns < 1_000_000_000:
+        if ns < 1000:
+            return f"{ns} ns" if ns > 0 else "0 s"
+        return f"{ns / 1_000_000:.0f} ms" if ns >= 1_000_000 else f"{ns / 1000:.0f} µs"
+    size, unit = next((one for one in _UNITS if ns >= one[0]), (1_000_000_000, "s"))
+    value = ns / size
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 def share_words(share: float) -> str:

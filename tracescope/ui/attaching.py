@@ -11,11 +11,11 @@ from textual import on, work
 from textual.app import App
 from textual.content import Content
 
+from tracescope.collecting import Collecting
 from tracescope.errors import Refused, TraceScopeError
 from tracescope.host import Host
 from tracescope.ui import messages
 from tracescope.ui.attachable import targets_of
-from tracescope.ui.collecting import Collecting
 from tracescope.ui.costs import Costs
 from tracescope.ui.count import count_in_kernel
 from tracescope.ui.feed import Asking, Feed, probes_of

@@ -21,6 +21,7 @@ from tracescope.processes import (
     ProcessEvent,
     ProcessTable,
     Summary,
+    event_json_line,
     summarize,
 )
 
@@ -204,7 +205,7 @@ class Monitor(ProcessFeed):
             return
         try:
             for event in made:
-                self.recorder.write(event.to_json())
+                self.recorder.write(event_json_line(event))
             self.recorder.pulse(self.lost)
         except TraceScopeError as error:
             self.error, self.recorder = error, None

@@ -6,8 +6,8 @@ Input: what monitor.c writes, laid out in `monitor.program`. Integers are in the
 from __future__ import annotations
 
 import mmap
-from itertools import accumulate, pairwise
-from typing import TypedDict
+from functools import lru_cache
+from typing import TypeAlias
 
 from tracescope.attach.decode.events import Clock, errno_name
 from tracescope.attach.decode.exec_calls import arguments
@@ -24,56 +24,48 @@ _AT_FDCWD = -100
 _ARGV_UNREAD, _ARGV_CUT, _NAME_UNREAD = map(int, (ExecFlag.ARGV_UNREAD, ExecFlag.ARGV_CUT, ExecFlag.FILENAME_UNREAD))
 _NOT_ENTERED, _AT, _EXE_CUT, _NAME_CUT = map(int, Flag)
 _FORK, _EXEC, _, _EXIT = map(int, Kind)
+_HEAD, _STARTED, _ENDED = HEAD.unpack_from, STARTED.unpack_from, ENDED.unpack_from
 
 
-class _Head(TypedDict):
-    """What all events have."""
-
-    time_ns: int
-    pid: int
-    tid: int
-    ppid: int
-    uid: int
-    comm: str
-    start_ns: int
-    parent_start_ns: int
-    cgroup_id: int
-    ns_pid: int | None
+_Head: TypeAlias = tuple[int, int, int, int, int, str, int, int, int, int | None]
+"""What all events have, in the order of their fields: `time_ns` to `ns_pid`."""
 
 
 def decode_record(record: bytes, clock: Clock) -> ProcessEvent:
     """The event in one record."""
-    time_ns, start_ns, parent_ns, cgroup, kind, flags, pid, tid, ppid, uid, ns_pid, _, comm = HEAD.unpack_from(record)
-    head = _Head(
-        time_ns=time_ns + clock.offset_ns, pid=pid, tid=tid, ppid=ppid, uid=uid, comm=until_nul(comm),
-        start_ns=start_ns, parent_start_ns=parent_ns, cgroup_id=cgroup, ns_pid=ns_pid or None,
+    time_ns, start_ns, parent_ns, cgroup, kind, flags, pid, tid, ppid, uid, ns_pid, _, comm = _HEAD(record)
+    head = (
+        time_ns + clock.offset_ns, pid, tid, ppid, uid, _name(comm),
+        start_ns, parent_ns, cgroup, ns_pid or None,
     )  # fmt: skip
     if kind == _FORK:
-        return ForkEvent(**head)
+        return ForkEvent(*head)
     if kind == _EXIT:
-        return _ended(record, head, time_ns)
+        return _ended(record, head, time_ns, start_ns)
     return (_started if kind == _EXEC else _failed)(record, head, time_ns, flags)
 
 
 def _started(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecEvent:
-    entered, argv_bytes, fd, at_flags, *sizes, comm_before = STARTED.unpack_from(record, HEAD.size)
-    at = tuple(accumulate(sizes, initial=HEAD.size + STARTED.size))
-    filename, interpreter, argv, exe = [record[start:end] for start, end in pairwise(at)]
+    entered, argv_bytes, fd, at_flags, names, interpreters, argvs, exes, comm_before = _STARTED(record, HEAD.size)
+    at_interpreter = HEAD.size + STARTED.size + names
+    at_argv = at_interpreter + interpreters
+    at_exe = at_argv + argvs
+    unread, at = bits & _ARGV_UNREAD, bits & _AT
     return ExecEvent(
-        **head,
-        filename=until_nul(filename) if filename else None,
-        filename_error=not filename or bits & _NAME_CUT != 0 or None,
-        argv=None if bits & _ARGV_UNREAD else tuple(_words(argv)),
-        argv_truncated=bits & _ARGV_CUT != 0 or None,
+        *head,
+        filename=until_nul(record[at_interpreter - names : at_interpreter]) if names else None,
+        filename_error=not names or bits & _NAME_CUT != 0 or None,
+        argv=None if unread else tuple(_words(record[at_argv:at_exe])),
+        argv_truncated=True if bits & _ARGV_CUT else None,
         argv_size=argv_bytes,
-        argv_error=bits & _ARGV_UNREAD != 0 or None,
-        fd=fd if bits & _AT else None,
-        at_flags=at_flags if bits & _AT else None,
+        argv_error=True if unread else None,
+        fd=fd if at else None,
+        at_flags=at_flags if at else None,
         ret=0,
         duration_ns=time_ns - entered if entered else None,
-        comm_before=None if bits & _NOT_ENTERED else until_nul(comm_before),
-        interpreter=until_nul(interpreter) if interpreter else None,
-        exe=None if bits & _EXE_CUT else "/" + "/".join(reversed(_words(exe))),
+        comm_before=None if bits & _NOT_ENTERED else _name(comm_before),
+        interpreter=until_nul(record[at_interpreter:at_argv]) if interpreters else None,
+        exe=None if bits & _EXE_CUT else _path(record[at_exe : at_exe + exes]),
     )
 
 
@@ -86,7 +78,7 @@ def _failed(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecFailed:
     if bits & _AT and filename is not None:
         filename = _with_descriptor(filename, fd)
     return ExecFailed(
-        **head,
+        *head,
         filename=filename,
         filename_error=filename is None or bits & _NAME_CUT != 0 or None,
         argv=argv,
@@ -100,13 +92,13 @@ def _failed(record: bytes, head: _Head, time_ns: int, bits: int) -> ExecFailed:
     )
 
 
-def _ended(record: bytes, head: _Head, time_ns: int) -> ExitEvent:
-    started, user_ns, system_ns, cpu_ns, max_rss, status, _ = ENDED.unpack_from(record, HEAD.size)
+def _ended(record: bytes, head: _Head, time_ns: int, start_ns: int) -> ExitEvent:
+    started, user_ns, system_ns, cpu_ns, max_rss, status, _ = _ENDED(record, HEAD.size)
     signal = status & 0x7F
     return ExitEvent(
-        **head,
-        lifetime_ns=time_ns - (started or head["start_ns"]),
-        age_ns=time_ns - head["start_ns"],
+        *head,
+        lifetime_ns=time_ns - (started or start_ns),
+        age_ns=time_ns - start_ns,
         exit_code=None if signal else status >> 8 & 0xFF,
         signal=signal or None,
         core=bool(status & 0x80) if signal else None,
@@ -115,6 +107,16 @@ def _ended(record: bytes, head: _Head, time_ns: int) -> ExitEvent:
         system_ns=system_ns,
         max_rss=max_rss * mmap.PAGESIZE,
     )
+
+
+# A storm has few names and few files.
+_name = lru_cache(maxsize=256)(until_nul)
+
+
+@lru_cache(maxsize=256)
+def _path(names: bytes) -> str:
+    """The path of a file by its name and those of its folders up to the root."""
+    return "/" + "/".join(reversed(_words(names)))
 
 
 def _words(data: bytes) -> list[str]:

@@ -90,7 +90,8 @@ BPF_PERF_OUTPUT(events);
 BPF_RINGBUF_OUTPUT(events, RING / PAGE_SIZE);
 #endif
 BPF_PERCPU_ARRAY(counts, struct count, 4);
-BPF_PERCPU_ARRAY(scratch, struct scratch, 1);   /* programs on tracepoints never interrupt each other on a CPU */
+/* For exec, for what failed: no program interrupts itself on a CPU, under PREEMPT_RT another one may. */
+BPF_PERCPU_ARRAY(scratch, struct scratch, 2);
 /* By task. A call that never returns is forgotten when there is no room. */
 BPF_TABLE("lru_hash", u64, struct call, calls, CALLS);
 BPF_HASH(programs, u32, u64, PROCESSES);        /* when the last exec handed over was done, by process */
@@ -239,8 +240,8 @@ static inline int started(u64 *ctx, u64 task, struct call *call, u64 name, u64 i
 
 static inline int failed(u64 *ctx, u64 task, struct call *call, s64 ret)
 {
-    int zero = 0, size;
-    struct failed *record = (void *)scratch.lookup(&zero);
+    int second = 1;
+    struct failed *record = (void *)scratch.lookup(&second);
 
     if (!record)
         return 0;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from typing import Self
 
 __all__ = ("Collecting",)
 
@@ -46,6 +47,13 @@ class Collecting:
             gc.unfreeze()
             gc.set_threshold(*self._usual[0])
             sys.setswitchinterval(self._usual[1])
+
+    def __enter__(self) -> Self:
+        self.events_come()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def _collect(self) -> None:
         gc.collect()
