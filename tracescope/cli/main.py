@@ -184,10 +184,10 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _browse(host: str | None) -> int:
     from tracescope.host import open_host
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "the browser needs a terminal", "standard input or output is not one", "tracescope list --help"
-        )
+    # The screen is drawn on standard error.
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        why = "standard input, output or error is not one"
+        raise UsageError("the browser needs a terminal", why, "tracescope list --help")
     opened = open_host(host)
     from tracescope.ui.app import run
 
