@@ -100,8 +100,8 @@ def test_wrong_usage_is_status_2_and_prints_nothing(capsys, words: list[str]) ->
         (["atach", "x"], "invalid choice: 'atach'", "did you mean attach; tracescope --help"),
         (["list", "--zzz"], "unrecognized arguments: --zzz", "fix: tracescope list --help"),
         (["attach", "x:y", "--count", "0"], "at least 1", "tracescope attach --help"),
-        (["attach", "x:y", "--duration", "-1"], "no number of seconds above 0", "tracescope attach --help"),
-        (["attach", "x:y", "--interval", "nan"], "no number of seconds above 0", "tracescope attach --help"),
+        (["attach", "x:y", "--duration", "-1"], "no number of seconds", "tracescope attach --help"),
+        (["attach", "x:y", "--interval", "nan"], "no number of seconds", "tracescope attach --help"),
     ],
 )
 def test_wrong_usage_names_what_was_meant_or_the_help_of_that_command(capsys, words, wrong: str, fix: str) -> None:

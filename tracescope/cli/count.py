@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracescope.cli.output import note, print_json, print_text
-from tracescope.cli.session import START_TIMEOUT, more_files, positive, seconds, terminable
+from tracescope.cli.scope import positive, seconds
+from tracescope.cli.session import START_TIMEOUT, more_files, terminable
 from tracescope.errors import UsageError
 
 if TYPE_CHECKING:

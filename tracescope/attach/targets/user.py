@@ -18,7 +18,7 @@ from tracescope.attach.targets.registers import ARGUMENTS
 from tracescope.attach.targets.target import Shape, Target, UserPlace, UserSite, word_fields, words_format
 from tracescope.errors import Missing, Refused
 from tracescope.model import ProbeKind
-from tracescope.sources import elf
+from tracescope.sources.elf_symbols import symbols
 from tracescope.sources.usdt import UsdtProbe, usdt_notes
 
 __all__ = ("find_file", "usdt_probes", "user_functions")
@@ -75,7 +75,7 @@ def user_functions(kind: ProbeKind, rest: str, pid: int = -1) -> list[Target]:
         raise Refused(f"{kind}:{rest} is no full name", "it takes a file and a function", f"{kind}:libc:malloc")
     path = find_file(file, pid)
     symbol, plus, offset = name.partition("+")
-    found = {one.name: one for one in elf.symbols(path) if one.type in _FUNCTIONS and one.offset is not None}
+    found = {one.name: one for one in symbols(path) if one.type in _FUNCTIONS and one.offset is not None}
     known = {name: one.offset or 0 for name, one in found.items() if one.type == "FUNC"}
     if symbol in found and symbol not in known:
         why = "it only chooses, once in each process, the function that will run (IFUNC)"
