@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
@@ -104,14 +105,17 @@ def stack_lines(keys: Sequence[KeyValue], frames: Frames, margin: str) -> Iterat
 
 
 def folded_lines(rows: Iterable[SummaryRow], frames: Frames) -> list[str]:
-    """The rows as a flame graph takes them: what is no stack first, then user frames, then the kernel's."""
-    lines = []
-    for row in sorted(rows, key=lambda row: -row.count):
+    """The rows as a flame graph takes them: what is no stack first, then user frames, then the kernel's.
+
+    Stacks that differ only in places inside the same functions are one line.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
         words = [str(key) for key in row.keys if not isinstance(key, Stack)]
         stacks = sorted((key for key in row.keys if isinstance(key, Stack)), key=lambda stack: stack.pid is None)
         parts = [part for stack in stacks for part in folded(frames(stack), cut=stack.cut)]
-        lines.append(fold([*words, *parts] or [row.probe], row.count))
-    return lines
+        counts[tuple([*words, *parts] or [row.probe])] += row.count
+    return [fold(parts, count) for parts, count in counts.most_common()]
 
 
 def row_json(plan: SummaryPlan, row: SummaryRow, frames: Frames) -> dict[str, object]:
