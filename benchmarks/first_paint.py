@@ -1,7 +1,7 @@
 """How long the TUI lets one wait: process start to first paint, to a searchable catalog, to every source; memory.
 
 Starts the real program on a pseudo-terminal of 160x50, five times without its cache and five times with it, and prints
-medians. Run: python benchmarks/first_paint.py [SNAPSHOT]
+each run and the medians; it takes about a minute. Run: python benchmarks/first_paint.py [SNAPSHOT]
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ RUNS = 5
 QUIET = 1.5
 """Seconds without a larger paint after which nothing more is expected (the cursor's blink is a small one)."""
 LARGE = 400
+LONGEST = 60
+KEPT = 64
 START = "import sys; from tracescope.cli.main import main; sys.exit(main())"
 ESCAPE = re.compile(rb"\x1b\[[0-9;?<>=]*[A-Za-z]")
 HITS = re.compile(rb"\d{3},\d{3} *$", re.MULTILINE)
@@ -48,14 +50,16 @@ def measure(arguments, cache):
     """Seconds to the filter line, to the first hundred thousand rows, to the last large paint; MB."""
     start = time.monotonic()
     pid, terminal = spawn(arguments, cache)
-    seen, painted, searchable, last = b"", 0.0, 0.0, start
+    tail, painted, searchable, last = b"", 0.0, 0.0, start
     while time.monotonic() - last < QUIET:
+        if time.monotonic() - start > LONGEST:
+            raise SystemExit(f"not at rest after {LONGEST} s: the machine is busy, or this benchmark is out of date")
         if not select.select([terminal], [], [], 0.05)[0]:
             continue
         chunk, now = os.read(terminal, 1 << 16), time.monotonic()
-        seen += chunk
         last = now if len(chunk) > LARGE else last
-        text = plain(seen)
+        # Only what is new is searched, and what a cut may have left of the chunk before.
+        text, tail = plain(tail + chunk), (tail + chunk)[-KEPT:]
         if not painted and b"globs, kind" in text:
             painted = now - start
         if not searchable and HITS.search(text):
@@ -70,21 +74,34 @@ def measure(arguments, cache):
             break
     os.waitpid(pid, 0)
     os.close(terminal)
+    if not (painted and searchable):
+        raise SystemExit("no filter line, or no count of rows, was seen: this benchmark is out of date")
     return painted, searchable, last - start, resident
 
 
+def line(name, row):
+    paint, search, whole, memory = row
+    print(f"{name:20}{paint:12.3f} s{search:12.3f} s{whole:12.3f} s{memory:9.0f} MB", flush=True)
+
+
+def runs(name, caches):
+    """Print each run as it ends (all of them take a minute), then the median."""
+    rows = []
+    for cache in caches:
+        rows.append(measure(host(), cache))
+        line("", rows[-1])
+    line(name, [median(column) for column in zip(*rows, strict=True)])
+
+
 def main():
-    with tempfile.TemporaryDirectory() as kept:
-        cold = []
-        for _ in range(RUNS):
-            with tempfile.TemporaryDirectory() as empty:
-                cold.append(measure(host(), empty))
-        measure(host(), kept)
-        warm = [measure(host(), kept) for _ in range(RUNS)]
-    print(f"{'medians of ' + str(RUNS):20}{'first paint':>14}{'searchable':>14}{'all sources':>14}{'memory':>12}")
-    for name, runs in (("without the cache", cold), ("with the cache", warm)):
-        paint, search, whole, memory = (median(column) for column in zip(*runs, strict=True))
-        print(f"{name:20}{paint:12.3f} s{search:12.3f} s{whole:12.3f} s{memory:9.0f} MB")
+    print(
+        f"{'medians of ' + str(RUNS):20}{'first paint':>14}{'searchable':>14}{'all sources':>14}{'memory':>12}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        runs("without the cache", [f"{folder}/{number}" for number in range(RUNS)])
+        measure(host(), f"{folder}/kept")
+        runs("with the cache", [f"{folder}/kept"] * RUNS)
 
 
 def host():

@@ -12,7 +12,9 @@ import pytest
 
 from tracescope.errors import Forbidden, Missing
 from tracescope.sources import bpftrace, ftrace, perf
-from tracescope.sources.elf import build_id, symbols
+from tracescope.sources.elf import build_id
+from tracescope.sources.elf_symbols import symbols
+from tracescope.sources.perf_events import PerfEvent, config_of
 
 PARTS = ("hw", "sw", "cache", "tracepoint", "pmu", "sdt", "metric", "metricgroup")
 
@@ -61,7 +63,7 @@ def _opened_as(name):
 def test_every_software_event_of_this_perf_has_the_number_perf_opens(perf_host):
     events = [event for event in perf.read(perf_host).events if event.kind == "software"]
     assert len(events) > 8
-    assert {event.name: perf.config_of(event) for event in events} == {
+    assert {event.name: config_of(event) for event in events} == {
         event.name: _opened_as(event.name) for event in events
     }
 
@@ -75,7 +77,7 @@ def test_every_software_event_of_this_perf_has_the_number_perf_opens(perf_host):
 )
 def test_events_of_the_processor_have_the_numbers_perf_opens(perf_host, kind, names):
     for name in names.split():
-        assert perf.config_of(perf.PerfEvent(name, kind)) == _opened_as(name), name
+        assert config_of(PerfEvent(name, kind)) == _opened_as(name), name
 
 
 def test_bpftrace_lists_this_kernels_tracepoints(bpftrace_host):

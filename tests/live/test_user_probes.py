@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tracescope.attach.launch import launch
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.find import find_targets
+from tracescope.cli.main import main
 from tracescope.errors import Missing, Refused
 
 TIMES = 1000
@@ -107,3 +109,18 @@ def test_what_is_not_there_is_refused_with_the_near_names(program):
         find_targets(HOST, ["uprobe:no-such-library-at-all:f"])
     with pytest.raises(Refused, match="no full name"):
         find_targets(HOST, ["uprobe:malloc"])
+
+
+def test_list_shows_a_files_functions_and_usdt_probes(program, capfd):
+    def listed(*words):
+        capfd.readouterr()
+        assert main(["list", *words]) == 0
+        return capfd.readouterr().out.splitlines()
+
+    assert listed(f"u:{program}:twi*") == [f"uprobe:{program}:twice"]
+    assert listed(f"usdt:{program}:*") == [f"usdt:{program}:test:both", f"usdt:{program}:test:counted"]
+    assert listed(f"usdt:{program}:counted", "-v") == [f"usdt:{program}:test:counted", "    s32 arg0"]
+    (row,) = map(json.loads, listed(f"uprobe:{program}:twice", "--json"))
+    assert (row["probe"], row["group"], row["name"]) == (f"uprobe:{program}:twice", program, "twice")
+    assert main(["list", "usdt:*"]) == 1
+    assert "usdt:FILE:*:*" in capfd.readouterr().err

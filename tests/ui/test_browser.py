@@ -161,6 +161,33 @@ async def test_what_cannot_be_attached_says_why_before_anything_happens():
         assert not isinstance(app.screen, RefusalScreen)
 
 
+async def test_what_no_list_holds_is_attached_by_its_full_name():
+    app, sessions = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await type_text(pilot, "u:libc:mallo")
+        assert "n attaches by full name" in screen_text(app)
+        await pilot.press("f3", "enter", "enter")
+        await settle(pilot)
+        assert "there is no function mallo" in screen_text(app)
+        assert not sessions
+        await pilot.press("escape", "f3", "c", "enter", "enter")
+        await settle(pilot)
+        (session,) = sessions
+        (probe,) = session.plan.probes
+        assert probe.name.startswith("uprobe:/")
+        assert probe.name.endswith(":malloc")
+
+
+async def test_the_foot_names_the_keys_that_work_while_typing():
+    app, _ = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        assert "f1 Help" in screen_text(app)
+        await pilot.press("down")
+        await settle(pilot)
+        assert "? Help" in screen_text(app)
+
+
 async def test_a_snapshot_has_no_kernel_to_attach_to():
     app, sessions = make_app(MemoryHost(live=False))
     async with app.run_test(size=(160, 50)) as pilot:

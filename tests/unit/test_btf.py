@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tracescope.errors import Damaged, Missing, Refused, TraceScopeError
 from tracescope.host import SnapshotHost
 from tracescope.sources import btf
-from tracescope.sources.btf import Btf, Layout
+from tracescope.sources.btf import Btf
+from tracescope.sources.btf_layout import Layout
 from tracescope.sources.btf_prototypes import Prototype
 from tracescope.sources.btf_types import Kind
 

@@ -89,6 +89,30 @@ def test_wrong_usage_is_status_2_and_prints_nothing(capsys, words: list[str]) ->
     assert "usage: tracescope" in captured.err
 
 
+@pytest.mark.parametrize(
+    ("words", "wrong", "fix"),
+    [
+        (
+            ["attach", "x:y", "--durtion", "3"],
+            "unrecognized arguments: --durtion",
+            "--duration; tracescope attach --help",
+        ),
+        (["atach", "x"], "invalid choice: 'atach'", "did you mean attach; tracescope --help"),
+        (["list", "--zzz"], "unrecognized arguments: --zzz", "fix: tracescope list --help"),
+        (["attach", "x:y", "--count", "0"], "at least 1", "tracescope attach --help"),
+        (["attach", "x:y", "--duration", "-1"], "no number of seconds", "tracescope attach --help"),
+        (["attach", "x:y", "--interval", "nan"], "no number of seconds", "tracescope attach --help"),
+    ],
+)
+def test_wrong_usage_names_what_was_meant_or_the_help_of_that_command(capsys, words, wrong: str, fix: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    shown = capsys.readouterr()
+    assert (end.value.code, shown.out) == (2, "")
+    assert wrong in shown.err
+    assert fix in shown.err
+
+
 def test_without_a_terminal_the_browser_is_wrong_usage(capsys, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main([]) == 2
@@ -247,3 +271,11 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, b"software:\\xe9v\\xe9nement\n")
+
+
+def test_a_closed_standard_output_is_said_and_is_status_1() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m tracescope list >&-"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "standard output is closed" in done.stderr

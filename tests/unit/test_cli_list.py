@@ -249,3 +249,15 @@ def test_choose_refuses_words_that_name_no_topic(run) -> None:
     status, lines, notes = run("choose", "qqqqzzzz")
     assert (status, lines) == (1, [])
     assert "no topic for 'qqqqzzzz'" in notes
+
+
+def test_symbols_says_when_nothing_matches(run) -> None:
+    status, lines, notes = run("symbols", "no_such_*")
+    assert (status, lines) == (0, [])
+    assert "nothing matches" in notes
+
+
+def test_a_snapshot_lists_no_probes_of_programs(run) -> None:
+    status, lines, notes = run("list", "uprobe:libc:*")
+    assert (status, lines) == (1, [])
+    assert "leave out --host" in notes

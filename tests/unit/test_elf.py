@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracescope.errors import Damaged, Forbidden, Missing, TraceScopeError
-from tracescope.sources.elf import SymbolIndex, build_id, symbols
+from tracescope.sources.elf import build_id
+from tracescope.sources.elf_symbols import SymbolIndex, symbols
 from tracescope.sources.exports import Export, exports
 from tracescope.sources.usdt import UsdtArgument, parse_arguments, usdt_notes
 
@@ -329,6 +330,6 @@ def test_written_usdt_arguments_read_back(arguments):
 
 
 def test_listing_never_loads_pyelftools():
-    code = "import sys, tracescope.sources.elf, tracescope.sources.usdt, tracescope.sources.exports;"
+    code = "import sys, tracescope.sources.elf_symbols, tracescope.sources.usdt, tracescope.sources.exports;"
     code += "print([name for name in sys.modules if name.split('.')[0] in ('elftools', 'numpy', 'textual')])"
     assert _run(sys.executable, "-c", code).strip() == "[]"

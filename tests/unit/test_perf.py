@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tracescope.errors import Damaged, Missing
 from tracescope.host import SnapshotHost
-from tracescope.sources.perf import PerfEvent, config_of, parse_perf_json, parse_perf_list, read
+from tracescope.sources.perf import parse_perf_json, parse_perf_list, read
+from tracescope.sources.perf_events import PerfEvent, config_of
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "perf"
 PARTS = ("hw", "sw", "cache", "tracepoint", "pmu", "sdt", "metric", "metricgroup")

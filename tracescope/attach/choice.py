@@ -105,17 +105,22 @@ def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> C
         if backend.why:
             raise Refused(f"{asked} cannot be used here", backend.why, backend.fix)
         return Choice(asked, (backend.words,))
-    reasons, fixes = [], []
+    looked: list[Backend] = []
     for name in BACKENDS:
-        if cannot := _cannot(name, needs):
-            reasons.append(f"{name}: {cannot}")
-            continue
-        backend = look(name)
-        reasons.append(backend.words)
+        cannot = _cannot(name, needs)
+        backend = Backend(name, why=cannot) if cannot else look(name)
+        looked.append(backend)
         if not backend.why:
-            return Choice(name, tuple(reasons))
-        fixes.append(backend.fix)
-    raise Refused("nothing here can attach this", "; ".join(reasons), next(filter(None, fixes), ""))
+            return Choice(name, tuple(one.words for one in looked))
+    raise Refused("nothing here can attach this", _whys(looked), next((one.fix for one in looked if one.fix), ""))
+
+
+def _whys(backends: Iterable[Backend]) -> str:
+    """Why none of them can; those with the same reason together."""
+    names: dict[str, list[str]] = {}
+    for one in backends:
+        names.setdefault(one.why, []).append(one.name)
+    return "; ".join(f"{', '.join(same)}: {why}" for why, same in names.items())
 
 
 def _cannot(name: str, needs: Needs) -> str:

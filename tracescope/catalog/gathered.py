@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tracescope.sources.btf import Btf
     from tracescope.sources.ftrace import Blacklist, FunctionList
     from tracescope.sources.kallsyms import SymbolTable
-    from tracescope.sources.perf import PerfEvent
+    from tracescope.sources.perf_events import PerfEvent
 
 __all__ = ("Gathered",)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tracescope.catalog.gathered import Gathered
     from tracescope.sources.btf import Btf
     from tracescope.sources.kallsyms import SymbolTable
-    from tracescope.sources.perf import PerfEvent
+    from tracescope.sources.perf_events import PerfEvent
 
 __all__ = ("KernelTypes", "pack", "unpack")
 
@@ -167,7 +167,7 @@ def _unpack_formats(fields: Plain, numbers: Plain, events: Plain) -> dict[str, E
 def _unpack_perf(rows: Plain) -> dict[str, PerfEvent]:
     if not rows:
         return {}
-    from tracescope.sources.perf import PerfEvent
+    from tracescope.sources.perf_events import PerfEvent
 
     return {key: PerfEvent(*values) for key, *values in rows}
 

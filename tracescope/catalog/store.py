@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tracescope.catalog.view import View
     from tracescope.sources.btf import Btf
     from tracescope.sources.kallsyms import SymbolTable
-    from tracescope.sources.perf import PerfEvent
+    from tracescope.sources.perf_events import PerfEvent
 
 __all__ = ("FORMAT", "FUNCTION_KINDS", "KIND_ORDER", "SYMBOL", "Catalog", "Entry", "Knowledge", "Row", "Section")
 

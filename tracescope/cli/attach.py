@@ -17,15 +17,8 @@ from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
 from tracescope.cli.output import note
-from tracescope.cli.session import (
-    Sink,
-    add_backend,
-    add_filters,
-    add_limits,
-    preferred_backend,
-    trace,
-    traced_command,
-)
+from tracescope.cli.scope import add_backend, add_filters, add_limits, preferred_backend, traced_command
+from tracescope.cli.session import Sink, trace
 from tracescope.errors import Refused, UsageError
 from tracescope.host import open_host
 
@@ -179,7 +172,7 @@ class _Printer(Sink["Event"]):
         self._note_remarks()
         if not self._quiet:
             attached = len(self._session.plan.probes) - len(self._session.failed)
-            note(f"attached {attached} probes: Ctrl-C detaches")
+            note(f"attached {attached} probe{'s' * (attached != 1)}: Ctrl-C detaches")
 
     def _note_remarks(self) -> None:
         for text in self._session.remarks[self._remarked :]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracescope.cli.output import note, print_json, print_text
+from tracescope.cli.scope import positive, seconds
 from tracescope.cli.session import START_TIMEOUT, more_files, terminable
 from tracescope.errors import UsageError
 
@@ -32,8 +33,8 @@ def add_counting(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sum", metavar="VALUE", help="count, total, average and range of a value")
     group.add_argument("--stack", choices=("kernel", "user", "both"), help="count by these stacks too")
     group.add_argument("--folded", action="store_true", help="print stacks as a flame graph takes them")
-    group.add_argument("--top", type=int, metavar="N", help="only the N largest")
-    group.add_argument("--interval", type=float, metavar="S", help="print what came in every S seconds")
+    group.add_argument("--top", type=positive, metavar="N", help="only the N largest")
+    group.add_argument("--interval", type=seconds, metavar="S", help="print what came in every S seconds")
 
 
 def counted_of(args: argparse.Namespace) -> Counted | None:

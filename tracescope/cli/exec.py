@@ -15,15 +15,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from tracescope.cli.output import note, print_text
-from tracescope.cli.session import (
-    Sink,
-    add_backend,
-    add_filters,
-    add_limits,
-    preferred_backend,
-    trace,
-    traced_command,
-)
+from tracescope.cli.scope import add_backend, add_filters, add_limits, preferred_backend, traced_command
+from tracescope.cli.session import Sink, trace
 from tracescope.host import open_host
 
 if TYPE_CHECKING:

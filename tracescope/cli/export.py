@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 from tracescope.attach.ask.options import AttachOptions
-from tracescope.attach.plan import Filters
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.output import note
-from tracescope.cli.session import add_filters
+from tracescope.cli.scope import add_filters, filters_of
 from tracescope.export.make import FORMS, export_files, open_tracer, write_files
 from tracescope.host import Host, open_host
 
@@ -37,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sum", metavar="VALUE", default="", help="count, average and total, for bpftrace")
     parser.add_argument("--stack", choices=("kernel", "user", "both"), default="", help="count by these stacks too")
     add_filters(parser)
+    parser.usage = f"tracescope export PROBE... --as {{{','.join(FORMS)}}} [-o DIR] [options]"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,14 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(host: Host, args: argparse.Namespace) -> AttachOptions:
-    from tracescope.attach.ask.cgroups import find_cgroup
-    from tracescope.attach.ask.namespaces import find_namespace
-
-    cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)
-    containers = tuple(find_namespace(host, pid) for pid in args.container)
-    filters = Filters(
-        tuple(args.pid), tuple(args.tree), tuple(args.uid), tuple(args.comm), cgroups, tuple(args.tid), containers
-    )
+    filters = filters_of(host, args)
     return AttachOptions(
         filters, args.pair, args.where, tuple(args.show), args.count_by, args.hist, args.lhist, args.sum, args.stack
     )

@@ -1,7 +1,8 @@
 """List probes in bpftrace's own words and layout.
 
 PATTERN is a glob over the full name: 'tracepoint:syscalls:*', '*execve*', 'kprobe:vfs_*'. Text lists what can be
-attached, or perhaps can; --all adds what cannot. --json lists every row with its verdict.
+attached, or perhaps can; --all adds what cannot. --json lists every row with its verdict. Functions and USDT probes of
+programs are listed by file: 'uprobe:libc:mall*', 'usdt:PATH:*:*'.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ("add_arguments", "probe_json", "run")
 
 
+_USER = ("uprobe:", "uretprobe:", "usdt:", "u:", "ur:", "U:")
+"""Kinds that no source lists: files are asked."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument(
@@ -34,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the rows that match."""
     host = open_host(args.host)
+    if any(pattern.startswith(_USER) for pattern in args.patterns):
+        return _list_user(host, args)
     words = (args.host, args.patterns, args.verbose, args.all, args.json)
     if print_kept(host, words):
         return 0
@@ -43,6 +50,14 @@ def run(args: argparse.Namespace) -> int:
     patterns = [full_name(pattern) for pattern in args.patterns]
     sources = sources_for(kinds_of(patterns))
     return print_and_keep(host, words, sources, lambda: _list(host, patterns, sources, args))
+
+
+def _list_user(host: Host, args: argparse.Namespace) -> int:
+    from tracescope.catalog.patterns import full_name
+    from tracescope.cli.list_user import list_user
+
+    list_user(host, [full_name(pattern) for pattern in args.patterns], verbose=args.verbose, as_json=args.json)
+    return 0
 
 
 def _list(host: Host, patterns: list[str], sources: Collection[str], args: argparse.Namespace) -> int:

@@ -9,14 +9,17 @@ import argparse
 import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from tracescope import __version__
 from tracescope.cli.output import complain
 from tracescope.errors import Refused, TraceScopeError, UsageError
+from tracescope.printable import printable
 
 __all__ = ("build_parser", "main")
 
@@ -53,9 +56,39 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, width=columns - 2)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says beside what is wrong how to mend it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Usage, what is wrong and the fix on standard error; exit status 2."""
+        near = _near(message, [*self._option_string_actions, *(COMMANDS if self.prog == "tracescope" else ())])
+        fix = f"did you mean {near}; " if near else ""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {printable(message)}\n  fix: {fix}{self.prog} --help\n")
+
+
+class _CommandParser(_Parser):
+    """Says itself what it does not know: the parser above it would point to its own help."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        """As argparse, but nothing may be left over."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
+def _near(message: str, known: Sequence[str]) -> str:
+    """The option or command that was meant by the word that `message` names."""
+    from difflib import get_close_matches
+
+    named = re.search(r"(?:unrecognized arguments: |invalid choice: ')([^\s'=]+)", message)
+    return next(iter(get_close_matches(named[1], known, 1)), "") if named else ""
+
+
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser for a command line; only the modules of commands that it names are imported."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tracescope",
         description="Explore everything that can be traced in a running Linux kernel, and attach with one key.",
         epilog=_EPILOG,
@@ -63,7 +96,9 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tracescope {__version__}")
     _add_reading(parser)
-    commands = parser.add_subparsers(prog="tracescope", title="commands", metavar="COMMAND", dest="command")
+    commands = parser.add_subparsers(
+        prog="tracescope", title="commands", metavar="COMMAND", dest="command", parser_class=_CommandParser
+    )
     for name, (module_name, text) in COMMANDS.items():
         module = import_module(f"tracescope.cli.{module_name}") if name in words else None
         command = commands.add_parser(
@@ -88,6 +123,9 @@ def _add_reading(parser: argparse.ArgumentParser, default: str | None = None) ->
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; never a traceback for what a user can meet."""
+    if sys.stdout is None:
+        complain(Refused("the output cannot be written", "standard output is closed", "leave it open, or > /dev/null"))
+        return 1
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that is not UTF-8 shows what it cannot encode as escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -146,10 +184,10 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _browse(host: str | None) -> int:
     from tracescope.host import open_host
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "the browser needs a terminal", "standard input or output is not one", "tracescope list --help"
-        )
+    # The screen is drawn on standard error.
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        why = "standard input, output or error is not one"
+        raise UsageError("the browser needs a terminal", why, "tracescope list --help")
     opened = open_host(host)
     from tracescope.ui.app import run
 

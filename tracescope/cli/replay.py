@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     """Open the TUI, or print."""
     recording = open_recording(args.file)
     chosen = args.json or args.csv or args.perfetto or args.processes or args.speed or args.output
-    if not chosen and sys.stdin.isatty() and sys.stdout.isatty():
+    if not chosen and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty():
         from tracescope.ui.app import replay
 
         return replay(recording)

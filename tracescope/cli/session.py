@@ -1,4 +1,4 @@
-"""What `attach` and `exec` share: filters and limits on the command line, and a session run to its end."""
+"""What `attach` and `exec` share: a session run to its end, its events handed to a sink."""
 
 from __future__ import annotations
 
@@ -14,31 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from tracescope.attach.backend_names import AUTO, BACKENDS
-from tracescope.attach.plan import Filters
 from tracescope.cli.output import note
 from tracescope.collecting import Collecting
-from tracescope.errors import UsageError
 
 if TYPE_CHECKING:
     from tracescope.attach.event_session import RecordSession
     from tracescope.attach.launch import Launched
-    from tracescope.host import Host
 
-__all__ = (
-    "START_TIMEOUT",
-    "Interrupt",
-    "Sink",
-    "add_backend",
-    "add_filters",
-    "add_limits",
-    "more_files",
-    "number",
-    "preferred_backend",
-    "terminable",
-    "trace",
-    "traced_command",
-)
+__all__ = ("START_TIMEOUT", "Interrupt", "Sink", "more_files", "terminable", "trace")
 
 EventT = TypeVar("EventT")
 
@@ -71,84 +54,6 @@ class Sink(ABC, Generic[EventT]):
 
     def end(self, lost: int) -> None:
         """The session is over."""
-
-
-def add_filters(parser: argparse.ArgumentParser) -> None:
-    """The options that say whose events are wanted."""
-    filters = parser.add_argument_group("filters (in the kernel; several values of one filter: any of them)")
-    filters.add_argument("--pid", type=number, action="append", default=[], help="only this process")
-    filters.add_argument(
-        "--tree", type=number, action="append", default=[], metavar="PID", help="this process and its descendants"
-    )
-    filters.add_argument("--uid", type=_user, action="append", default=[], help="only this user (name or number)")
-    filters.add_argument("--comm", action="append", default=[], help="only this command name (at most 15 bytes)")
-    filters.add_argument(
-        "--cgroup", action="append", default=[], metavar="PATH", help="only this control group and those below it"
-    )
-    filters.add_argument("--tid", type=number, action="append", default=[], help="only this thread")
-    filters.add_argument(
-        "--container", type=number, action="append", default=[], metavar="PID", help="only the pid namespace of PID"
-    )
-
-
-def add_backend(parser: argparse.ArgumentParser) -> None:
-    """The option that says what attaches."""
-    parser.add_argument(
-        "--backend",
-        choices=(AUTO, *BACKENDS),
-        help="what attaches; auto: the first that is there and can do this (setting: backend)",
-    )
-
-
-def preferred_backend(args: argparse.Namespace) -> str:
-    """The backend of the command line, else that of the settings."""
-    if args.backend is None:
-        from tracescope.ui.config import read_config
-
-        try:
-            return read_config().backend
-        except UsageError as error:
-            note(str(error))
-            return AUTO
-    return str(args.backend)
-
-
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """The options that say when to stop."""
-    parser.add_argument("--duration", type=float, metavar="S", help="stop after so many seconds")
-    parser.add_argument("--count", type=number, metavar="N", help="stop after so many events")
-
-
-@contextmanager
-def traced_command(host: Host, args: argparse.Namespace) -> Iterator[tuple[Filters, Launched | None]]:
-    """The filters, and the command held back before its first instruction, if there is one."""
-    from tracescope.attach.ask.cgroups import find_cgroup
-    from tracescope.attach.ask.namespaces import find_namespace
-    from tracescope.attach.launch import launch
-
-    cgroups = tuple(find_cgroup(host, path) for path in args.cgroup)
-    containers = tuple(find_namespace(host, pid) for pid in args.container)
-    if args.run_command and any((args.pid, args.tree)):
-        raise UsageError("-- CMD traces the command alone", "--pid and --tree name other processes", "leave one out")
-    child = launch(args.run_command) if args.run_command else None
-    try:
-        tree = (child.pid,) if child else tuple(args.tree)
-        yield (
-            Filters(
-                tuple(args.pid),
-                tree,
-                tuple(args.uid),
-                tuple(args.comm),
-                cgroups,
-                tuple(args.tid),
-                containers,
-                () if args.pid or args.tree or child else (os.getpid(),),
-            ),
-            child,
-        )
-    finally:
-        if child:
-            child.abandon()
 
 
 def trace(session: RecordSession[EventT], child: Launched | None, args: argparse.Namespace, sink: Sink[EventT]) -> int:
@@ -308,19 +213,3 @@ def terminable() -> Iterator[Interrupt]:
     finally:
         for signal_, handler in before.items():
             signal.signal(signal_, handler)
-
-
-def number(text: str) -> int:
-    """A number that is not negative, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return int(text)
-
-
-def _user(text: str) -> int:
-    from tracescope.attach.ask.options import user_id
-
-    try:
-        return user_id(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(error.what) from None

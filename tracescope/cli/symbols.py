@@ -12,7 +12,7 @@ import re
 from tracescope.catalog.listed import is_exported
 from tracescope.catalog.read import read_sources, sources_for
 from tracescope.catalog.store import SYMBOL, Catalog
-from tracescope.cli.output import print_json, print_text
+from tracescope.cli.output import note, print_json, print_text
 from tracescope.cli.sources import complain_of
 from tracescope.host import open_host
 from tracescope.sources.nm import classify
@@ -37,11 +37,15 @@ def run(args: argparse.Namespace) -> int:
         return 1
     tests = [re.compile(fnmatch.translate(pattern)).match for pattern in args.patterns]
     by_row = _entries(catalog)
+    printed = 0
     for row, name in enumerate(symbols.names):
         if args.type and symbols.types[row] not in args.type:
             continue
         if not tests or any(test(name) for test in tests):
             _print(catalog, by_row[row], row, as_json=args.json)
+            printed += 1
+    if not printed:
+        note("nothing matches: a pattern is a glob over the name, such as 'vfs_*'; --type takes letters of nm")
     return 0
 
 

@@ -1,6 +1,6 @@
 """perf's events: `perf list -j` where perf has it, the text of `perf list` and of its parts elsewhere.
 
-Source: tools/perf/builtin-list.c and util/print-events.c, from perf 5.10 on. Numbers: include/uapi/linux/perf_event.h.
+Source: tools/perf/builtin-list.c and util/print-events.c, from perf 5.10 on.
 """
 
 from __future__ import annotations
@@ -14,22 +14,9 @@ from dataclasses import dataclass, field, replace
 from tracescope.errors import Damaged, TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import decode
+from tracescope.sources.perf_events import PerfEvent, kind_of
 
-__all__ = ("PerfEvent", "PerfListing", "config_of", "names_of", "parse_perf_json", "parse_perf_list", "read")
-
-
-@dataclass(frozen=True, slots=True)
-class PerfEvent:
-    """A row of perf's list; `unit` is the PMU, empty where perf does not name it.
-
-    `kind` is hardware, software, cache, tracepoint, pmu, tool, raw, breakpoint, sdt, metric or metricgroup.
-    """
-
-    name: str
-    kind: str
-    aliases: tuple[str, ...] = ()
-    description: str = ""
-    unit: str = ""
+__all__ = ("PerfListing", "parse_perf_json", "parse_perf_list", "read")
 
 
 @dataclass(slots=True)
@@ -43,98 +30,6 @@ class PerfListing:
     """`json` or `text`."""
     events: list[PerfEvent] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-
-
-_TYPES = {
-    "Hardware event": "hardware",
-    "Software event": "software",
-    "Hardware cache event": "cache",
-    "Tracepoint event": "tracepoint",
-    "Kernel PMU event": "pmu",
-    "Tool event": "tool",
-    "Raw hardware event descriptor": "raw",
-    "Raw event descriptor": "raw",
-    "Hardware breakpoint": "breakpoint",
-    "SDT event": "sdt",
-}
-# perf 6.15 and later give these as PMUs, with their own names as the unit.
-_UNITS = {"software", "tool", "tracepoint", "breakpoint"}
-
-_PERF_TYPES = {"hardware": 0, "software": 1, "cache": 3}
-_HARDWARE = {
-    name: number
-    for number, names in enumerate(
-        (
-            "cpu-cycles cycles",
-            "instructions",
-            "cache-references",
-            "cache-misses",
-            "branch-instructions branches",
-            "branch-misses",
-            "bus-cycles",
-            "stalled-cycles-frontend idle-cycles-frontend",
-            "stalled-cycles-backend idle-cycles-backend",
-            "ref-cycles",
-        )
-    )
-    for name in names.split()
-}
-_SOFTWARE = {
-    name: number
-    for number, names in enumerate(
-        (
-            "cpu-clock",
-            "task-clock",
-            "page-faults faults",
-            "context-switches cs",
-            "cpu-migrations migrations",
-            "minor-faults",
-            "major-faults",
-            "alignment-faults",
-            "emulation-faults",
-            "dummy",
-            "bpf-output",
-            "cgroup-switches",
-        )
-    )
-    for name in names.split()
-}
-_CACHE = {
-    f"{cache}-{singular}-misses" if missed else f"{cache}-{plural}": number | operation << 8 | missed << 16
-    for number, cache in enumerate(("l1-dcache", "l1-icache", "llc", "dtlb", "itlb", "branch", "node"))
-    for operation, (singular, plural) in enumerate((("load", "loads"), ("store", "stores"), ("prefetch", "prefetches")))
-    for missed in (0, 1)
-}
-# In lower case: perf takes these names in any.
-_CONFIGS = {"hardware": _HARDWARE, "software": _SOFTWARE, "cache": _CACHE}
-
-
-def config_of(event: PerfEvent) -> tuple[int, int] | None:
-    """The (type, config) of perf_event_open for a hardware, software or cache event; None for the others."""
-    configs = _CONFIGS.get(event.kind, {})
-    for name in (event.name.lower(), *event.aliases):
-        if name in configs:
-            return _PERF_TYPES[event.kind], configs[name]
-    return None
-
-
-def names_of(kind: str) -> list[str]:
-    """The names, in lower case, of the hardware, software or cache events that `config_of` knows."""
-    return list(_CONFIGS.get(kind, {}))
-
-
-def _kind(name: str, type_text: str, unit: str, *, topic: bool) -> str:
-    """The kind from perf's own words; under a topic (`legacy hardware`, `cache`) later perfs leave it to the name."""
-    kind = _TYPES.get(type_text, "pmu")
-    if kind != "pmu":
-        return kind
-    if unit in _UNITS:
-        return unit
-    if name.startswith("sdt_"):
-        return "sdt"
-    if not topic:
-        return "pmu"
-    return next((kind for kind, configs in _CONFIGS.items() if name.lower() in configs), "pmu")
 
 
 class _Collector:
@@ -215,7 +110,7 @@ def _from_json(entry: Mapping[str, object]) -> PerfEvent | None:
     if not name:
         return None
     alias = _text(entry, "EventAlias")
-    kind = _kind(name, _text(entry, "EventType"), unit, topic="Topic" in entry)
+    kind = kind_of(name, _text(entry, "EventType"), unit, topic="Topic" in entry)
     return PerfEvent(name, kind, (alias,) if alias else (), description, unit)
 
 
@@ -284,7 +179,7 @@ def _from_row(row: str) -> PerfEvent:
         names, type_text = row, ""
     name, *aliases = names.rstrip().split(" OR ")
     pmu, slash, _ = name.partition("/")
-    kind = _kind(name, type_text, "", topic=not type_text)
+    kind = kind_of(name, type_text, "", topic=not type_text)
     return PerfEvent(name, kind, tuple(aliases), unit=pmu if slash and kind == "pmu" else "")
 
 
@@ -294,7 +189,7 @@ def _described(event: PerfEvent, words: str) -> PerfEvent:
     text, _, unit = words.rpartition("Unit: ")
     if not text or " " in unit:
         return replace(event, description=words)
-    kind = _kind(event.name, "", unit, topic=True) if event.kind == "pmu" else event.kind
+    kind = kind_of(event.name, "", unit, topic=True) if event.kind == "pmu" else event.kind
     return replace(event, kind=kind, unit=unit, description=text.rstrip(". "))
 
 

@@ -20,6 +20,9 @@ _KINDS = {
     ProbeKind.FEXIT: "the exit of a function, with arguments and return value",
     ProbeKind.KPROBE: "the entry of nearly any function, arguments by register",
     ProbeKind.KRETPROBE: "the return of a function",
+    ProbeKind.UPROBE: "the entry of a function of a program or library; n asks for its name",
+    ProbeKind.URETPROBE: "its return",
+    ProbeKind.USDT: "a place that a program's authors keep for tracing; n asks for its name",
     ProbeKind.SOFTWARE: "a counter of the kernel, sampled",
     ProbeKind.HARDWARE: "a counter of the processor, sampled",
 }
@@ -37,6 +40,8 @@ _LETTERS = (
     ("in modules", "a trap: upper case means exported, lower case not exported, whatever its scope"),
     ("export", "EXPORT_SYMBOL does not decide whether a function can be probed: kprobes take any symbol's address"),
 )
+
+_WRITTEN = {"question_mark": "?", "slash": "/", "asterisk": "*", "plus": "+", "minus": "-"}
 
 
 def help_text(keymap: Mapping[str, str]) -> Content:
@@ -69,6 +74,7 @@ def _keys(keymap: Mapping[str, str]) -> Iterator[Content]:
     for place, bindings in keys.GROUPS.items():
         yield Content.styled(f"  {place}", "dim")
         for binding in bindings:
-            key = keymap.get(binding.id or "", binding.key).replace(",", " ")
+            keys_of = keymap.get(binding.id or "", binding.key).split(",")
+            key = " ".join(_WRITTEN.get(one, one) for one in keys_of)
             words = binding.tooltip or binding.description
             yield Content.assemble((f"  {key:<22}", "bold"), f" {words}", (f"  {binding.id}", "dim"))

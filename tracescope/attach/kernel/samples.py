@@ -17,7 +17,7 @@ from tracescope.attach.kernel.perf_event import hang
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
 from tracescope.model import ProbeKind
-from tracescope.sources.perf import PerfEvent, config_of, names_of
+from tracescope.sources.perf_events import PerfEvent, config_of, names_of
 
 __all__ = ("SampledEvent", "attach_interval", "attach_samples", "default_period", "sampled_event")
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import decode
-from tracescope.sources.elf import ElfSymbol, SymbolIndex
+from tracescope.sources.elf_symbols import ElfSymbol, SymbolIndex
 
 __all__ = ("PerfMap", "parse_perf_map")
 

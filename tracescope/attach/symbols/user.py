@@ -12,8 +12,7 @@ from tracescope.attach.symbols.perf_map import PerfMap
 from tracescope.attach.symbols.stacks import Frame
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
-from tracescope.sources import elf
-from tracescope.sources.elf import SymbolIndex
+from tracescope.sources.elf_symbols import SymbolIndex, symbols
 
 __all__ = ("UserSymbols",)
 
@@ -70,7 +69,7 @@ class UserSymbols:
             return _vdso(self._host)
         for path in _places(pid, mapping):
             with suppress(TraceScopeError):
-                return SymbolIndex(elf.symbols(path))
+                return SymbolIndex(symbols(path))
         return None
 
     def _perf_map(self, pid: int) -> SymbolIndex:
@@ -97,7 +96,7 @@ def _vdso(host: Host) -> SymbolIndex | None:
             if mapping.path == _VDSO:
                 memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    return SymbolIndex(elf.symbols(os.pread(memory, mapping.end - mapping.start, mapping.start)))
+                    return SymbolIndex(symbols(os.pread(memory, mapping.end - mapping.start, mapping.start)))
                 finally:
                     os.close(memory)
     return None

@@ -82,7 +82,7 @@ class Finder:
                 return usdt_probes(rest, self._pid)
             case ProbeKind.SOFTWARE | ProbeKind.HARDWARE | ProbeKind.CACHE | ProbeKind.PROFILE | ProbeKind.INTERVAL:
                 return (sample_target(ProbeKind(kind), rest),)
-        raise _no_kind(name)
+        raise self._no_kind(name)
 
     # Tracepoints
 
@@ -107,6 +107,17 @@ class Finder:
         if not matching:
             raise _no_such("tracepoint", pattern, events)
         return matching
+
+    def _no_kind(self, name: str) -> TraceScopeError:
+        """For what is no full name: the one that may be meant."""
+        kinds = ", ".join(kind.value for kind in _KINDS)
+        what, why = f"{name} is no full name", f"it begins with none of {kinds}"
+        events = [f"tracepoint:{one}" for one in read_available_events(self._host)]
+        near = [one for one in events if one.endswith((f":{name}", f"_{name}"))] or [
+            one for one in events if name in one
+        ]
+        meant = f"did you mean {', '.join(near[:3])}; " if near else ""
+        return Refused(what, why, f"{meant}tracescope list '*{name.strip('*')}*' and tracescope choose WORD… name some")
 
     # What BTF describes
 
@@ -182,11 +193,6 @@ class Finder:
             return f"{kind}:{group}:{_EXIT if enters else _ENTER}{call}"
         twin = _ENDS.get(target.kind) or _ENTRIES.get(target.kind)
         return f"{twin}:{rest}" if twin else None
-
-
-def _no_kind(name: str) -> TraceScopeError:
-    kinds = ", ".join(kind.value for kind in _KINDS)
-    return Refused(f"{name} is no full name", f"it begins with none of {kinds}", "tracescope choose WORD… names one")
 
 
 def _no_such(kind: str, name: str, known: Iterable[str]) -> Missing:

@@ -1,6 +1,7 @@
 """Targets in programs and libraries: functions at their entry and return, USDT probes.
 
-`uprobe:PATH:FUNCTION`, `uprobe:libc:malloc`, `uprobe:PATH:FUNCTION+8`, `usdt:PATH:PROVIDER:NAME`, globs at the end.
+`uprobe:PATH:FUNCTION`, `uprobe:libc:malloc`, `uprobe:PATH:FUNCTION+8`, `usdt:PATH:PROVIDER:NAME`, `usdt:PATH:NAME`;
+globs at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tracescope.attach.targets.registers import ARGUMENTS
 from tracescope.attach.targets.target import Shape, Target, UserPlace, UserSite, word_fields, words_format
 from tracescope.errors import Missing, Refused
 from tracescope.model import ProbeKind
-from tracescope.sources import elf
+from tracescope.sources.elf_symbols import symbols
 from tracescope.sources.usdt import UsdtProbe, usdt_notes
 
 __all__ = ("find_file", "usdt_probes", "user_functions")
@@ -74,7 +75,7 @@ def user_functions(kind: ProbeKind, rest: str, pid: int = -1) -> list[Target]:
         raise Refused(f"{kind}:{rest} is no full name", "it takes a file and a function", f"{kind}:libc:malloc")
     path = find_file(file, pid)
     symbol, plus, offset = name.partition("+")
-    found = {one.name: one for one in elf.symbols(path) if one.type in _FUNCTIONS and one.offset is not None}
+    found = {one.name: one for one in symbols(path) if one.type in _FUNCTIONS and one.offset is not None}
     known = {name: one.offset or 0 for name, one in found.items() if one.type == "FUNC"}
     if symbol in found and symbol not in known:
         why = "it only chooses, once in each process, the function that will run (IFUNC)"
@@ -102,17 +103,22 @@ def _function(kind: ProbeKind, path: str, name: str, place: int, offset: str, pi
 def usdt_probes(rest: str, pid: int = -1) -> list[Target]:
     """USDT probes of a file; raises TraceScopeError with those that are there."""
     file, _, name = rest.rpartition(":")
-    file, _, provider = file.rpartition(":")
-    if not file:
-        raise Refused(f"usdt:{rest} is no full name", "it takes a file, a provider and a name", "usdt:libc:libc:setjmp")
+    file, colon, provider = file.rpartition(":")
+    if not colon:
+        # As bpftrace has it, the provider may be left out.
+        file, provider = provider, "*"
+    if not file or not name:
+        raise Refused(f"usdt:{rest} is no full name", "it takes a file, a provider and a name", "usdt:FILE:*:*")
     path = find_file(file, pid)
     sites: dict[str, list[UsdtProbe]] = {}
     for note in usdt_notes(path):
         sites.setdefault(f"{note.provider}:{note.name}", []).append(note)
     names = fnmatch.filter(sites, f"{provider}:{name}")
     if not names:
-        fix = f"it has {', '.join(sorted(sites)[:3])}" if sites else "it has none"
-        raise Missing(f"there is no USDT probe {provider}:{name} in {path}", "its notes do not have it", fix)
+        what = f"there is no USDT probe {provider}:{name} in {path}"
+        if not sites:
+            raise Missing(what, "the file has none at all", f"tracescope list 'uprobe:{path}:*' shows its functions")
+        raise Missing(what, "its notes do not have it", f"it has {', '.join(sorted(sites)[:3])}")
     return [_usdt(path, one, sites[one], pid) for one in sorted(names)]
 
 

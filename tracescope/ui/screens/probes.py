@@ -52,7 +52,7 @@ class ProbesScreen(Screen[None]):
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that act on a row need one; the filter key goes where the focus is not."""
-        if action in ("choose", "compare"):
+        if action in ("choose", "compare", "named"):
             return self._catalog is not None
         if action in ("attach", "options", "export", "copy", "types", "mark", "mark_all"):
             return self.is_mounted and self.table.row_count > 0 and not self._typing
@@ -94,6 +94,20 @@ class ProbesScreen(Screen[None]):
 
         if wanted := self._wanted():
             self.app.push_screen(OptionsScreen(self._host, wanted))
+
+    def action_named(self) -> None:
+        """Ask for full names: functions and USDT probes of programs, timers."""
+        question = "Attach what? A full name or a glob: uprobe:libc:malloc, usdt:PATH:*, profile:hz:99"
+        self.app.push_screen(
+            AskScreen(question, self.input.value if ":" in self.input.value else ""), self._ask_options
+        )
+
+    def _ask_options(self, names: str | None) -> None:
+        from tracescope.catalog.patterns import full_name
+        from tracescope.ui.screens.options import OptionsScreen
+
+        if names:
+            self.app.push_screen(OptionsScreen(self._host, [full_name(name) for name in names.split()]))
 
     def action_export(self) -> None:
         """Show what is marked, else the selected probe, as a program for another tracer, as the dialog last had it."""

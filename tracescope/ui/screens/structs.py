@@ -24,7 +24,8 @@ from tracescope.ui.widgets.key_line import KeyLine
 
 if TYPE_CHECKING:
     from tracescope.catalog.store import Catalog, Row
-    from tracescope.sources.btf import Btf, Layout, Member
+    from tracescope.sources.btf import Btf
+    from tracescope.sources.btf_layout import Layout, Member
 
 __all__ = ("StructScreen", "types_screen")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _HELP, _PALETTE = "help", "command_palette"
 _PALETTE_FROM = 100
 """Cells below which the palette's key is left to those who know it."""
 _EDGE = "▏"
+_FUNCTION = re.compile(r"f\d+")
 
 
 class ShownKey(NamedTuple):
@@ -86,7 +88,8 @@ class KeyLine(Widget):
             action = binding.action.rpartition(".")[2]
             if action not in done:
                 done.add(action)
-                display = self.app.get_key_display(binding)
+                # Where a text is typed, only the function key of `?` and F1 is left: its sign is no help there.
+                display = binding.key if _FUNCTION.fullmatch(binding.key) else self.app.get_key_display(binding)
                 tooltip = one.tooltip or binding.description
                 yield ShownKey(binding.key, display, binding.description, action, one.enabled, tooltip)
 

@@ -49,7 +49,9 @@ class ProbeTable(RowList):
         """Take another view; the cursor stays on its probe when the view has it."""
         self.view = view
         self._hits = _hit_pattern(view.query)
-        self.empty_text = "nothing matches" if view.query.terms else ""
+        self.empty_text = (
+            "nothing matches (n attaches by full name what no list holds: uprobes, timers)" if view.query.terms else ""
+        )
         held = view.index(self._held) if self._held is not None else None
         self.reset_rows(held or 0)
         if held is None:
