@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from textwrap import indent
 
+from tracescope.export.c.dialect import Dialect
 from tracescope.export.text import template
 
-__all__ = ("ABOUT", "CALLS", "bcc_text", "libbpf_text", "structs_text")
+__all__ = ("ABOUT", "bcc_text", "libbpf_text", "structs_text")
 
-CALLS = 10240
+_CALLS = 10240
 ABOUT = """\
 Every start of a program, every attempt that failed, every end of a process, one line each:
 
@@ -22,6 +24,8 @@ the calls as two lines; it cuts argv at 16 arguments or at an empty one, leaves 
 does not see how a process ended. Starts of 32-bit programs are seen here, their failures are not. `tracescope exec`
 knows more: forks, the executed file behind a script, argv beyond 4 KiB, containers."""
 _READ = re.compile(r"READ\((\w+), ([\w./, ]+)\)")
+_RAW = re.compile(r"\bRAW\((\d)\)")
+_CALL = re.compile(r"\b(LOOKUP|UPDATE|DELETE|OUTPUT)\(((?:[^()]|\([^()]*\))*)\)")
 _SECTIONS = {
     "SECTION_ENTER_EXECVE": "tracepoint/syscalls/sys_enter_execve",
     "SECTION_EXIT_EXECVE": "tracepoint/syscalls/sys_exit_execve",
@@ -37,59 +41,38 @@ def structs_text() -> str:
     return template("exec_structs.h", {})
 
 
-def libbpf_text(maps: str) -> str:
-    """The programs in libbpf's C; `maps` are `calls`, `started`, `scratch` and `events`."""
+def maps_text(dialect: Dialect) -> str:
+    """The maps `calls`, `started` and `scratch`."""
+    return (
+        f"{dialect.hash_map('calls', 'u64', 'struct call', _CALLS, lru=True)}\n"
+        f"/* When a process's last exec was done. */\n{dialect.hash_map('started', 'u32', 'u64', 32768)}\n"
+        "/* Events are put together here: an event that is larger than a program's stack. */\n"
+        f"{dialect.per_cpu('scratch', 'struct exec_event')}"
+    )
+
+
+def libbpf_text(dialect: Dialect) -> str:
+    """The programs in libbpf's C."""
     values = {key: f'SEC("{section}")\n' for key, section in _SECTIONS.items()}
     values |= {
-        "MAPS": maps,
-        "INLINE": "__always_inline",
-        "LOSE": "__sync_fetch_and_add(&lost, 1);",
         "RAW_CONTEXT": "struct bpf_raw_tracepoint_args *ctx",
         "TASK": "struct task_struct *",
         "TASK_TYPE": "struct task_struct *",
         "BPRM": "struct linux_binprm *",
         "BPRM_TYPE": "struct linux_binprm *",
     }
-    text = template("exec_programs.c.in", values)
-    text = re.sub(r"\bRAW\((\d)\)", r"ctx->args[\1]", text)
-    text = re.sub(r"\bLOOKUP\((\w+), (\w+)\)", r"bpf_map_lookup_elem(&\1, &\2)", text)
-    text = re.sub(r"\bUPDATE\((\w+), (\w+), ([\w.>-]+)\)", r"bpf_map_update_elem(&\1, &\2, &\3, BPF_ANY)", text)
-    text = re.sub(r"\bDELETE\((\w+), (\w+)\)", r"bpf_map_delete_elem(&\1, &\2)", text)
-    text = re.sub(r"\bOUTPUT\((\w+), ", r"bpf_ringbuf_output(&\1, ", text)
-    text = re.sub(r"(bpf_ringbuf_output\(.*)\)\) \{", r"\1, 0)) {", text)
-    return _READ.sub(_core_read, text)
+
+    def read(match: re.Match[str]) -> str:
+        path = [re.sub(r"\w+\.(\w+)", r"\1", step).replace("/", ".") for step in match[2].split(", ")]
+        return f"BPF_CORE_READ({match[1]}, {', '.join(path)})"
+
+    return _READ.sub(read, _RAW.sub(r"ctx->args[\1]", _text(dialect, values)))
 
 
-def _core_read(match: re.Match[str]) -> str:
-    path = [re.sub(r"\w+\.(\w+)", r"\1", step).replace("/", ".") for step in match[2].split(", ")]
-    return f"BPF_CORE_READ({match[1]}, {', '.join(path)})"
-
-
-def bcc_text(members: Callable[[str, str], str]) -> str:
+def bcc_text(dialect: Dialect, members: Callable[[str, str], str]) -> str:
     """The programs in BCC's C; `members` gives the macro for the offset of a struct's member."""
-    maps = (
-        f'BPF_TABLE("lru_hash", u64, struct call, calls, {CALLS});\n'
-        "BPF_HASH(started, u32, u64, 32768);    /* when a process's last exec was done */\n"
-        "/* Events are put together here: an event that is larger than a program's stack. */\n"
-        "BPF_PERCPU_ARRAY(scratch, struct exec_event, 1);\n"
-    )
     values = dict.fromkeys(_SECTIONS, "")
-    values |= {
-        "MAPS": maps,
-        "INLINE": "inline",
-        "LOSE": "int zero = 0;\n\n\t\tlost.atomic_increment(zero);",
-        "RAW_CONTEXT": "u64 *ctx",
-        "TASK": "u64 ",
-        "TASK_TYPE": "u64",
-        "BPRM": "u64 ",
-        "BPRM_TYPE": "u64",
-    }
-    text = template("exec_programs.c.in", values)
-    text = re.sub(r"\bRAW\((\d)\)", r"ctx[\1]", text)
-    text = re.sub(r"\bLOOKUP\((\w+), (\w+)\)", r"\1.lookup(&\2)", text)
-    text = re.sub(r"\bUPDATE\((\w+), (\w+), ([\w.>-]+)\)", r"\1.update(&\2, &\3)", text)
-    text = re.sub(r"\bDELETE\((\w+), (\w+)\)", r"\1.delete(&\2)", text)
-    text = re.sub(r"\bOUTPUT\((\w+), (.*)\)\) \{", r"\1.ringbuf_output(\2, 0)) {", text)
+    values |= {"RAW_CONTEXT": "u64 *ctx", "TASK": "u64 ", "TASK_TYPE": "u64", "BPRM": "u64 ", "BPRM_TYPE": "u64"}
 
     def read(match: re.Match[str]) -> str:
         value = match[1]
@@ -98,4 +81,25 @@ def bcc_text(members: Callable[[str, str], str]) -> str:
             value = f"member({value} + {' + '.join(offsets)})"
         return value
 
-    return _READ.sub(read, text)
+    return _READ.sub(read, _RAW.sub(r"ctx[\1]", _text(dialect, values)))
+
+
+def _text(dialect: Dialect, values: Mapping[str, str]) -> str:
+    """The text with the dialect's maps and calls in it."""
+    lose = indent(dialect.lose, "\t\t").strip()
+    values = {**values, "MAPS": maps_text(dialect), "INLINE": dialect.inline, "LOSE": lose}
+    takes_context = re.search(r"\bctx\b", dialect.output("", "")) is not None
+    values |= {"CTX": "ctx, ", "CTX_PARAMETER": "void *ctx, "} if takes_context else {"CTX": "", "CTX_PARAMETER": ""}
+    return _CALL.sub(lambda match: _call(dialect, match), template("exec_programs.c.in", values))
+
+
+def _call(dialect: Dialect, match: re.Match[str]) -> str:
+    first, *rest = match[2].split(", ", 1 if match[1] == "OUTPUT" else -1)
+    match match[1]:
+        case "LOOKUP":
+            return dialect.lookup(first, *rest)
+        case "UPDATE":
+            return dialect.update(first, *rest)
+        case "DELETE":
+            return dialect.delete(first, *rest)
+    return dialect.output(first, *rest)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.kernel.transport import Transport
 from tracescope.errors import Refused, TraceScopeError, UsageError, from_oserror
 from tracescope.export.tracer import Tracer
 from tracescope.host import Host
 
 if TYPE_CHECKING:
     from tracescope.catalog.store import Catalog
+    from tracescope.sources.btf import Btf
 
 __all__ = ("FORMS", "export_files", "open_tracer", "write_files")
 
@@ -21,8 +23,17 @@ FORMS = ("bpftrace", "bcc", "libbpf")
 _VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:[.-].*)?", re.ASCII)
 
 
-def open_tracer(host: Host, probes: Sequence[str], options: AttachOptions, catalog: Catalog | None = None) -> Tracer:
-    """The tracer of these full names; raises TraceScopeError. Reads the host: belongs into a thread."""
+def open_tracer(
+    host: Host,
+    probes: Sequence[str],
+    options: AttachOptions,
+    catalog: Catalog | None = None,
+    transport: Transport | None = None,
+) -> Tracer:
+    """The tracer of these full names; raises TraceScopeError. Reads the host: belongs into a thread.
+
+    Its events come by `transport`, or by the best that this host has.
+    """
     from tracescope.attach.ask.asked import Asked
     from tracescope.attach.open import kernel_types, open_plan
     from tracescope.attach.targets.btf import with_types
@@ -37,8 +48,20 @@ def open_tracer(host: Host, probes: Sequence[str], options: AttachOptions, catal
     name = name if name[0].isalpha() else f"trace_{name}"
     return Tracer(
         name, targets, options.filters, options.where, options.show, _keys(options), options.hist, plan, types,
-        count=options.count, lhist=options.lhist, sum=options.sum,
+        count=options.count, lhist=options.lhist, sum=options.sum, transport=transport or _transport(host, types),
     )  # fmt: skip
+
+
+def _transport(host: Host, types: Btf | None) -> Transport:
+    """What this host's kernel has: a ring buffer, unless it is seen to have none (before Linux 5.8)."""
+    if types is not None and types.find("struct bpf_ringbuf") is not None:
+        return Transport.RING
+    try:
+        symbols = host.read("/proc/kallsyms")
+    except TraceScopeError:
+        return Transport.RING
+    # A file without the older of the two says nothing.
+    return Transport.RING if b" bpf_ringbuf_output" in symbols or b" bpf_map_" not in symbols else Transport.PERF
 
 
 def _keys(options: AttachOptions) -> str:

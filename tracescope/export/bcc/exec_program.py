@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tracescope.export.bcc import project
+from tracescope.export.bcc.run import stream_text
 from tracescope.export.bcc.tables import HEAD_CLASS
+from tracescope.export.bcc.words import words
 from tracescope.export.c.shared import FILL
 from tracescope.export.exec_programs import ABOUT, bcc_text, structs_text
 from tracescope.export.text import template
@@ -71,10 +73,11 @@ def exec_program(tracer: Tracer) -> dict[str, str]:
         wanted.add((f"struct {struct}", member))
         return f"OFFSET_struct_{struct}_{member}"
 
-    programs = bcc_text(offset)
+    dialect = words(tracer.transport)
+    programs = bcc_text(dialect, offset)
     c_text = (
-        project.head_text(tracer, f"{structs_text()}\nBPF_RINGBUF_OUTPUT(events, 1024);\n")
-        + FILL.replace("@INLINE@", "inline")
+        project.head_text(tracer, f"{structs_text()}\n{dialect.events([])}")
+        + FILL.replace("@INLINE@", dialect.inline)
         + _CONTEXTS
         + programs
     )
@@ -84,10 +87,10 @@ def exec_program(tracer: Tracer) -> dict[str, str]:
         tracer, c_text + follow, wanted, "Shows programs that start, fail to start, and end."
     )
     values |= {
-        "ABOUT": f"{ABOUT}\n",
+        "ABOUT": "".join(f"{line}\n" for line in (*ABOUT.splitlines(), *tracer.order, "")),
         "COUNT_OPTION": project.COUNT_OPTION,
         "TABLES": HEAD_CLASS + _CLASSES,
-        "OUTPUT": template("exec_stream.py.in", {"TITLE": project.TITLE}),
+        "OUTPUT": stream_text("exec_stream.py.in", tracer.transport),
         "ATTACH": "".join(f"    {line}\n" for line in lines),
     }
     return {f"{tracer.name}.py": template("program.py.in", values)}

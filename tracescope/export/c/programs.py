@@ -249,10 +249,10 @@ class _Writer:
         lose = indent(self._dialect.lose, "\t\t")
         leave = indent(self._leave(), "\t")
         return (
-            f"\n\tevent = {self._dialect.reserve('events', 'sizeof(*event)')};\n"
+            f"\n\tevent = {self._dialect.reserve()};\n"
             f"\tif (!event) {{\n{lose}{leave}\t}}\n"
             f"\tfill(&event->head, {self._number});\n{fills}"
-            f"\t{self._dialect.submit('events', 'event')};\n"
+            f"{indent(self._dialect.submit(), chr(9))}"
         )
 
     # Counting

@@ -172,7 +172,7 @@ def counting(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         counted = _COUNTED % values
     return {
         "BODY": f"\nstatic const char *const probes[] = {{{labels}}};\n{counted}{follow}",
-        "RING_VARIABLE": "",
+        "BUFFER_VARIABLE": "",
         "AFTER_ATTACH": "",
         "WAIT": "\t\tusleep(50000);\n",
         "FINISH": (

@@ -7,7 +7,7 @@ from tracescope.export.c.literal import c_string
 from tracescope.export.c.programs import Program
 from tracescope.export.libbpf.attach import attach_more_text
 from tracescope.export.libbpf.counts import counting
-from tracescope.export.libbpf.stream import CLOCK, FOLLOW, ON_EVENT, PRINT_HEAD, stream_values, streaming
+from tracescope.export.libbpf.stream import CLOCK, FOLLOW, PRINT_HEAD, on_event_text, stream_values, streaming
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 
@@ -83,7 +83,8 @@ _LAST = """\
 def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
     """NAME.c of the exec tracer: how its events are printed, and the cases that tell them apart."""
     values = _values(tracer, "Shows programs that start, fail to start, and end.") | stream_values(tracer)
-    values["BODY"] = f"{PRINT_HEAD}{CLOCK}{printing}{ON_EVENT % cases}{FOLLOW if tracer.filters.tree else ''}"
+    values["BODY"] = f"{PRINT_HEAD}{CLOCK}{printing}{on_event_text(tracer, cases)}"
+    values["BODY"] += FOLLOW if tracer.filters.tree else ""
     values["BODY"] += attach_more_text(tracer, [])
     values["AFTER_ATTACH"] = (_LAST if tracer.filters.tree else "") + values["AFTER_ATTACH"]
     return template("loader.c", values)
