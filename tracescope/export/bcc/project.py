@@ -25,7 +25,7 @@ from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 from tracescope.model import EventFormat, ProbeKind
 
-__all__ = ("COUNT_OPTION", "head_text", "project", "python_values", "tree_parts")
+__all__ = ("COUNT_OPTION", "head_text", "named_members", "project", "python_values", "tree_parts")
 
 _TRAMPOLINES = """
 /* BCC attaches these by their names. Since it takes functions of modules, the module is part of the name. */
@@ -60,7 +60,7 @@ def project(tracer: Tracer) -> dict[str, str]:
     tracer = replace(tracer, targets=tuple(one for target in tracer.targets for one in _sites(target)))
     made = programs(tracer, words(tracer.transport))
     c_text = _program(tracer, made)
-    values = python_values(tracer, c_text, set(_members(tracer)), _what(made))
+    values = python_values(tracer, c_text, set(named_members(tracer)), _what(made))
     _, before, after = tree_parts(tracer)
     lines = [*before, *attach_lines(made), *after]
     values |= {
@@ -106,7 +106,7 @@ def _sites(target: Target) -> Iterator[Target]:
         yield replace(target, place=replace(place, sites=sites))
 
 
-def _members(tracer: Tracer) -> Iterable[tuple[str, str]]:
+def named_members(tracer: Tracer) -> Iterable[tuple[str, str]]:
     """Every member that an expression of this tracer may name."""
     from tracescope.export.c.members import members
 

@@ -23,6 +23,7 @@ from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
 from tracescope.export.c.keys import Key, keys_of
 from tracescope.export.c.statements import bracketed, comment, fill, keyed, lines_of, show, shown, unused, uses
+from tracescope.export.exec_tracer import is_exec_pair
 from tracescope.export.tracer import Tracer
 
 __all__ = ("ENTRIES", "Program", "programs")
@@ -53,6 +54,12 @@ def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
         )
     if tracer.counts and tracer.show:
         raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
+    if is_exec_pair(tracer):
+        raise Refused(
+            "these options do not go with execve as one event",
+            "BCC and libbpf write its calls as the process tracer does",
+            "only --where and filters, or leave out --pair",
+        )
     found: list[Program] = []
     for number, target in enumerate(tracer.targets):
         last = target.probe.rpartition(":")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracescope.export.c.events import header_text
 from tracescope.export.c.shared import FILL
 from tracescope.export.c.tree import libbpf_tree
-from tracescope.export.exec_programs import ABOUT, libbpf_text, structs_text
+from tracescope.export.exec_programs import about_text, libbpf_text, structs_text
 from tracescope.export.libbpf import loader, project
 from tracescope.export.libbpf.words import words
 from tracescope.export.text import template
@@ -34,10 +34,10 @@ def exec_project(tracer: Tracer) -> dict[str, str]:
     """The files by name; raises Refused."""
     dialect = words(tracer)
     tree, tree_programs = libbpf_tree(dialect) if tracer.filters.tree else ("", "")
-    about = "\n".join((ABOUT, *tracer.order))
+    about = about_text(tracer)
     notes = "".join(f"\n *{' ' if line else ''}{line}" for line in about.splitlines())
     head = project.head_text(tracer, dialect, f"\n{dialect.events([])}", notes=notes, tree=tree)
-    program = head + FILL.replace("@INLINE@", dialect.inline) + libbpf_text(dialect) + tree_programs
+    program = head + FILL.replace("@INLINE@", dialect.inline) + libbpf_text(tracer, dialect) + tree_programs
     name = tracer.name
     listed = "".join(f"    {target.probe}\n" for target in tracer.targets)
     return {
@@ -50,7 +50,7 @@ def exec_project(tracer: Tracer) -> dict[str, str]:
             {
                 "NAME": name,
                 "PROBES": listed,
-                "NOTES": "".join(f"\n{line}" for line in (*ABOUT.splitlines(), *tracer.order, "")),
+                "NOTES": f"\n{about}\n",
             },
         ),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracescope.errors import Refused
 from tracescope.export.c.literal import c_string
 from tracescope.export.c.programs import Program
+from tracescope.export.exec_programs import what_text
 from tracescope.export.libbpf.attach import attach_more_text
 from tracescope.export.libbpf.counts import counting
 from tracescope.export.libbpf.stream import CLOCK, FOLLOW, PRINT_HEAD, on_event_text, stream_values, streaming
@@ -82,7 +83,7 @@ _LAST = """\
 
 def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
     """NAME.c of the exec tracer: how its events are printed, and the cases that tell them apart."""
-    values = _values(tracer, "Shows programs that start, fail to start, and end.") | stream_values(tracer)
+    values = _values(tracer, what_text(tracer)) | stream_values(tracer)
     values["BODY"] = f"{PRINT_HEAD}{CLOCK}{printing}{on_event_text(tracer, cases)}"
     values["BODY"] += FOLLOW if tracer.filters.tree else ""
     values["BODY"] += attach_more_text(tracer, [])
