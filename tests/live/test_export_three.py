@@ -45,8 +45,10 @@ class Selection(NamedTuple):
     options: list[str] = []  # noqa: RUF012 - a tuple's default is shared, and nobody changes it
     where: str = ""
     pair: bool = False
+    transport: str = ""
 
 
+PERF = "perf"
 SELECTIONS = {
     "openat with a filter": Selection([f"{CALLS}enter_openat"], where='args.filename == "/dev/null"'),
     "openat as a pair": Selection([f"{CALLS}enter_openat"], where="ret < 0", pair=True),
@@ -56,6 +58,9 @@ SELECTIONS = {
     ),
     "read sizes": Selection([f"{CALLS}exit_read"], ["--hist", "args.ret"], where="args.ret >= 0"),
     "stacks": Selection([f"{CALLS}enter_openat"], ["--count-by", "kstack, ustack"]),
+    "openat that failed": Selection([f"{CALLS}exit_openat"], where="ret < 0"),
+    "openat as a pair by perf buffer": Selection([f"{CALLS}enter_openat"], pair=True, transport=PERF),
+    "text of a record by perf buffer": Selection(["tracepoint:sched:sched_process_exit"], transport=PERF),
     "text of a record": Selection(["tracepoint:sched:sched_process_exit"]),
     "raw tracepoint": Selection(["rawtracepoint:sched_process_exit"], ["--show", "args.p->comm, args.p->mm"]),
 }
@@ -90,6 +95,7 @@ def run_all(folder: Path, vmlinux: Path, one: Selection, command: list[str]):
     words = [*one.probes, "--comm", COMM, *(["--pair"] if one.pair else []), *one.options]
     words += ["--where", one.where] if one.where else []
     script = export_script(folder, words)
+    words += ["--transport", one.transport] if one.transport else []
     (python,) = export(folder, "bcc", words).iterdir()
     native = build(export(folder, "libbpf", words), vmlinux)
     show = tuple(one.options[1:]) if "--show" in one.options else ()
@@ -101,6 +107,9 @@ def run_all(folder: Path, vmlinux: Path, one: Selection, command: list[str]):
         traced = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
         assert traced.returncode == 0, traced.stderr
         outs = [tracer.stop() for tracer in tracers]
+        if one.transport == PERF:
+            # Each CPU has its own.
+            outs = ["\n".join(sorted(out.splitlines())) for out in outs]
         session.stop()
         assert session.counts().lost == 0
         assert all(tracer.errors.rstrip().endswith(" 0 lost") for tracer in tracers)
@@ -262,11 +271,12 @@ def printed_lines(out: str) -> list[str]:
     return sorted(lines)
 
 
-def test_the_exec_tracer_tells_what_the_process_monitor_does(tmp_path, vmlinux):
+@pytest.mark.parametrize("transport", ["ring", "perf"])
+def test_the_exec_tracer_tells_what_the_process_monitor_does(transport, tmp_path, vmlinux):
     child = launch([sys.executable, "-I", "-S", "-c", EXECS])
     try:
         ends = [f"{CALLS}{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit")]
-        words = [*ends, "--tree", str(child.pid)]
+        words = [*ends, "--tree", str(child.pid), "--transport", transport]
         (python,) = export(tmp_path, "bcc", words).iterdir()
         native = build(export(tmp_path, "libbpf", words), vmlinux)
         commands = [python_with_bcc() or "", "-I", str(python)], [str(native)]
@@ -281,6 +291,99 @@ def test_the_exec_tracer_tells_what_the_process_monitor_does(tmp_path, vmlinux):
     # The execs of true and sh and of the script itself, ten failures or more along PATH, and their ends.
     assert len([line for line in own if " exec_failed " in line]) >= 5
     assert [printed_lines(out) for out in outs] == [own, own]
+    assert all(int(duration) > 0 for out in outs for duration in re.findall(r" duration_ns=(\d+)", out))
+
+
+EXECVES = """
+import os
+def start(path, argv):
+    if os.fork() == 0:
+        try: os.execve(path, argv, {})
+        except OSError: os._exit(1)
+    os.wait()
+for path in ('/bin/true', '/no/such/file', '/bin/true', '/etc'):
+    start(path, [path, 'one', 'two words', 'three'])
+start('/bin/true', ['true', *'abcdefghij'])
+start(os.open('/bin/true', os.O_RDONLY), ['true', 'by fd'])
+start(os.open('/etc/passwd', os.O_RDONLY), ['no', 'program'])
+"""
+STARTED, FAILED = 4, 3
+
+
+@pytest.mark.parametrize("transport", ["ring", "perf"])
+def test_a_call_of_execve_as_one_event_has_its_arguments_in_all_three(transport, tmp_path, vmlinux):
+    words = [f"{CALLS}enter_execve", f"{CALLS}exit_execveat", "--pair", "--comm", COMM]
+    script = export_script(tmp_path, words)
+    assert script is not None
+    (python,) = export(tmp_path, "bcc", [*words, "--transport", transport]).iterdir()
+    native = build(export(tmp_path, "libbpf", [*words, "--transport", transport]), vmlinux)
+    commands = [python_with_bcc() or "", "-I", str(python)], [str(native)]
+    command = workload(tmp_path, COMM, EXECVES)
+    with monitor(Filters(tree=(os.getpid(),))) as session, running(*commands) as tracers:
+        line = ["bpftrace", "-c", " ".join(command), str(script)]
+        traced = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
+        assert traced.returncode == 0, traced.stderr
+        outs = [tracer.stop() for tracer in tracers]
+        session.stop()
+        own = [event for event in taken(session) if isinstance(event, ExecEvent | ExecFailed)]
+    own = [one for one in own if (one.comm if isinstance(one, ExecFailed) else one.comm_before) == COMM]
+    assert len([one for one in own if isinstance(one, ExecEvent)]) == STARTED
+    assert len(own) == STARTED + FAILED
+    assert [printed_lines(out) for out in outs] == [own_lines(own)] * 2
+    assert all(int(duration) > 0 for out in outs for duration in re.findall(r" duration_ns=(\d+)", out))
+    found = re.findall(
+        r" filename=(.*?) (?:flags=\S+ )?ret=(-?\d+) duration_ns=\d+ argv=(.*)$", traced.stdout, re.MULTILINE
+    )
+    wanted = [
+        (one.filename, str(one.ret or 0), " ".join([*one.argv[:8], *(["..."] if len(one.argv) > 8 else [])]))
+        for one in own
+    ]
+    # The last two are execveat with an empty name, which the monitor shows as the kernel does.
+    assert [row[1:] for row in found] == [row[1:] for row in wanted]
+    assert [row[0] for row in found] == [*(row[0] for row in wanted[:-2]), "", ""]
+
+
+def test_conditions_of_an_execve_as_one_event(tmp_path, vmlinux):
+    where = 'ret < 0 && args.filename =~ "/no/*" || args.filename == "/bin/true" && duration_ns > 0'
+    one = [f"{CALLS}enter_execve", "--pair", "--comm", COMM, "--where", where]
+    (python,) = export(tmp_path, "bcc", one).iterdir()
+    native = build(export(tmp_path, "libbpf", one), vmlinux)
+    script = export_script(tmp_path, one)
+    with running([python_with_bcc() or "", "-I", str(python)], [str(native)]) as tracers:
+        line = ["bpftrace", "-c", " ".join(workload(tmp_path, COMM, EXECVES)), str(script)]
+        traced = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
+        assert traced.returncode == 0, traced.stderr
+        outs = [tracer.stop() for tracer in tracers]
+    names = [re.findall(r" filename=\"?(/[^\" ]*)", out) for out in (*outs, traced.stdout)]
+    assert names == [["/bin/true", "/no/such/file", "/bin/true", "/bin/true"]] * 3
+
+
+@pytest.mark.parametrize("calls", [["execve"], ["execve", "execveat"]], ids=["execve", "all four"])
+def test_bpftrace_prints_both_ends_of_execve_as_the_session_sees_them(calls, tmp_path):
+    probes = [f"{CALLS}{end}_{name}" for name in calls for end in ("enter", "exit")]
+    comms = (COMM, "true")
+    script = export_script(tmp_path, [*probes, *(word for comm in comms for word in ("--comm", comm))])
+    with open_session(HOST, find_targets(HOST, probes), Filters(comm=comms), buffer=100_000) as session:
+        session.wait_running(120)
+        line = ["bpftrace", "-c", " ".join(workload(tmp_path, COMM, EXECVES)), str(script)]
+        traced = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
+        assert traced.returncode == 0, traced.stderr
+        session.stop()
+        own = decoded(session)
+    found = re.findall(
+        r" tracepoint:\w+:(\w+) (?:(?:fd=\S+ )?filename=(.*?) (?:flags=\S+ )?argv=(.*)|ret=(\S+))$",
+        traced.stdout, re.MULTILINE,
+    )  # fmt: skip
+    wanted = [(event.probe.rpartition(":")[2], *_told(event)) for event in sorted(own, key=lambda event: event.time_ns)]
+    assert found == wanted
+    assert len(found) == 2 * (STARTED + FAILED if "execveat" in calls else 5)
+
+
+def _told(event) -> tuple[str, str, str]:
+    """File name, arguments and result of an end of a call, as bpftrace prints them."""
+    if "_exit_" in event.probe:
+        return "", "", str(event.ret)
+    return event.args["filename"], " ".join(event.args["argv"]), ""
 
 
 ARGV = """

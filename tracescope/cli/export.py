@@ -16,6 +16,7 @@ from tracescope.attach.plan import Filters
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.output import note
 from tracescope.cli.session import add_filters
+from tracescope.errors import UsageError
 from tracescope.export.make import FORMS, export_files, open_tracer, write_files
 from tracescope.host import Host, open_host
 
@@ -48,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the program, or write its files."""
     host = open_host(args.host)
+    if args.transport and args.form == "bpftrace":
+        raise UsageError("--transport is about BCC and libbpf", "bpftrace chooses by itself", "leave it out")
     transport = Transport[args.transport.upper()] if args.transport else None
     tracer = open_tracer(host, [full_name(probe) for probe in args.probes], _options(host, args), transport=transport)
     files = export_files(host, tracer, args.form, target=args.target or "", one_line=args.one_line)

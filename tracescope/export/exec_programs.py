@@ -43,7 +43,7 @@ does not see how a process ended. Starts of 32-bit programs are seen here, their
 knows more: forks, the executed file behind a script, argv beyond 4 KiB, containers."""
 _PAIR_MORE = """
 Compared with the other exports of the same pair: BCC and libbpf print the same. bpftrace keeps what it could read at
-entry: 8 arguments, `?` or nothing for what was not in memory then. 32-bit programs are not seen. Without --pair, both
+entry: 8 arguments, empty where their page was not in memory then. 32-bit programs are not seen. Without --pair, both
 ends of execve and execveat are written as the whole process tracer, with the ends of processes."""
 _READ = re.compile(r"READ\((\w+), ([\w./, ]+)\)")
 _RAW = re.compile(r"\bRAW\((\d)\)")

@@ -86,7 +86,10 @@ class _Script:
         """The whole program."""
         major, minor = self._version
         yield "#!/usr/bin/env bpftrace"
-        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}."
+        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}. Run as root; Ctrl-C ends it."
+        if self._counts:
+            yield "// The kernel counts; the counts are printed at the end."
+        yield "// Text of the traced programs is printed as it is: `| cat -v` keeps it from controlling the terminal."
         if is_exec_pair(self._tracer):
             yield from (f"// {note}" for note in PAIR_NOTES)
         elif any(target.shape is Shape.EXEC for target in self._tracer.targets):

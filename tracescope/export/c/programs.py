@@ -63,6 +63,8 @@ def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
     found: list[Program] = []
     for number, target in enumerate(tracer.targets):
         last = target.probe.rpartition(":")[2]
+        # Of a pair: the call, and not its entry.
+        last = last.removeprefix("sys_enter_") if target.end is not None else last
         kind = str(target.kind)
         taken = {one.struct.removesuffix("_event") for one in found}
         name = fresh(last if kind == "tracepoint" else f"{kind}_{last}", taken)
@@ -82,7 +84,8 @@ class _Writer:
         self._definitions = ""
         self._prefixes = 0
         self._entry = dialect.function(target, f"enter_{name}")
-        self._function = dialect.function(target.end or target, f"on_{name}")
+        word = "on" if target.end is None else "exit"
+        self._function = dialect.function(target.end or target, f"{word}_{name}")
         self._counts = tracer.counts
         self._scope = self._named(scope_of(target, tracer.btf))
 

@@ -146,7 +146,7 @@ def on_event_text(tracer: Tracer, cases: str) -> str:
 
 
 def _print_event(program: Program) -> str:
-    lines = "".join(_print(column, number) for number, column in enumerate(program.columns))
+    lines = "".join(_print(column, _failed(program, number)) for number, column in enumerate(program.columns))
     label = c_string(program.target.probe)
     return (
         f"\nstatic void print_{program.struct}(const struct {program.struct} *event)\n{{\n"
@@ -154,7 +154,13 @@ def _print_event(program: Program) -> str:
     )
 
 
-def _print(column: Column, bit: int) -> str:
+def _failed(program: Program, number: int) -> str:
+    """The test for a value that could not be read; empty for one that always can."""
+    bit = min(number, 31)
+    return f"event->head.unread & 1U << {bit}" if f"head.unread |= 1U << {bit};" in program.text else ""
+
+
+def _print(column: Column, failed: str) -> str:
     title = c_string(f" {column.title}=")
     value = f"event->{column.name}"
     shown = {
@@ -165,6 +171,8 @@ def _print(column: Column, bit: int) -> str:
         Form.BYTES: f"print_bytes({value}, sizeof({value}));",
         Form.ARGV: _PRINT_ARGV.format(value=value, most=ARGUMENTS),
     }[column.form]
-    unread = f"\tif (event->head.unread & 1U << {min(bit, 31)})\n\t\tputchar('?');\n\telse"
+    if not failed:
+        return f"\tfputs({title}, stdout);\n\t{shown}\n"
+    unread = f"\tif ({failed})\n\t\tputchar('?');\n\telse"
     space = " " if column.form is Form.ARGV else "\n\t\t"
     return f"\tfputs({title}, stdout);\n{unread}{space}{shown}\n"
