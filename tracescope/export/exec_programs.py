@@ -54,7 +54,7 @@ _FILENAMES = {"execve": 0, "execveat": 1}
 _END = """
 %(enter_section)sint enter_%(call)s(struct trace_event_raw_sys_enter *ctx)
 {
-	return enter(ctx->args[%(filename)d], ctx->args[%(argv)d]);
+	return enter(%(fd)s, ctx->args[%(filename)d], ctx->args[%(argv)d]);
 }
 
 %(exit_section)sint exit_%(call)s(struct trace_event_raw_sys_exit *ctx)
@@ -165,7 +165,7 @@ def _end(call: str, section: Callable[[str], str]) -> str:
     """Both ends of a call."""
     at = _FILENAMES[call]
     values = {f"{end}_section": section(f"{_TRACEPOINT}sys_{end}_{call}") for end in ("enter", "exit")}
-    return _END % {**values, "call": call, "filename": at, "argv": at + 1}
+    return _END % {**values, "call": call, "fd": "ctx->args[0]" if at else "AT_FDCWD", "filename": at, "argv": at + 1}
 
 
 def _meets(tracer: Tracer, dialect: Dialect) -> str:

@@ -40,6 +40,7 @@ class ExecEvent(ct.Structure):
         ("ret", ct.c_int64),
         ("argv_size", ct.c_uint32),
         ("argv_cut", ct.c_uint32),
+        ("fd", ct.c_int32),
         ("filename", ct.c_char * 256),
         ("argv", ct.c_char * 4096),
     ]

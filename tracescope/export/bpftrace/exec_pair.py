@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracescope.attach.targets.target import Target
 from tracescope.export.bpftrace.words import Words
 
-__all__ = ("ARGUMENTS", "MAPS", "PAIR_NOTES", "forget", "keep", "print_kept")
+__all__ = ("ARGUMENTS", "MAPS", "PAIR_NOTES", "forget", "keep", "print_kept", "returns_too")
 
 ARGUMENTS = 8
 """So many are kept."""
@@ -51,6 +52,12 @@ def forget(words: Words) -> Iterator[str]:
     for number in range(ARGUMENTS):
         yield f"if ({_more(words, number)}) {{ {words.delete('argv', f'{words.thread}, {number}')} }}"
     yield words.delete("argc", words.thread)
+
+
+def returns_too(target: Target) -> tuple[str, ...]:
+    """Where else the call may return: x86 gives the new program the number of execve (set_personality_64bit())."""
+    is_execveat = target.end is not None and target.end.probe == "tracepoint:syscalls:sys_exit_execveat"
+    return ("tracepoint:syscalls:sys_exit_execve",) if is_execveat else ()
 
 
 def _after(number: int) -> str:

@@ -18,7 +18,7 @@ from tracescope.attach.expression.typed import reads
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
-from tracescope.export.bpftrace.exec_pair import MAPS, PAIR_NOTES, forget, keep, print_kept
+from tracescope.export.bpftrace.exec_pair import MAPS, PAIR_NOTES, forget, keep, print_kept, returns_too
 from tracescope.export.bpftrace.printing import fields_of, form_of, format_of, printfs, stored, time_of
 from tracescope.export.bpftrace.words import Version, Words, bracketed, quoted
 from tracescope.export.c.members import asked
@@ -86,9 +86,8 @@ class _Script:
         """The whole program."""
         major, minor = self._version
         yield "#!/usr/bin/env bpftrace"
-        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}. Run as root; Ctrl-C ends it."
-        if self._counts:
-            yield "// The kernel counts; the counts are printed at the end."
+        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}. Run it as root."
+        yield f"// Ctrl-C ends it{', and prints what the kernel counted' if self._counts else ''}."
         yield "// Text of the traced programs is printed as it is: `| cat -v` keeps it from controlling the terminal."
         if is_exec_pair(self._tracer):
             yield from (f"// {note}" for note in PAIR_NOTES)
@@ -164,7 +163,8 @@ class _Script:
         inner = self._body(words, scope)
         if test:
             inner = [f"if {bracketed(' && '.join(test))} {{", *(f"  {line}" for line in inner), "}"]
-        yield from self._action(target.end.probe, [words.start], [*inner, *gone])
+        for returned in (target.end.probe, *returns_too(target)):
+            yield from self._action(returned, [words.start], [*inner, *gone])
 
     def _action(self, probe: str, tests: list[str], body: list[str]) -> Iterator[str]:
         yield self._probe(probe)
