@@ -18,7 +18,8 @@ from tracescope.export.bcc.words import MEMBER, PARENT, words
 from tracescope.export.c.events import key_struct, structs, tracer_keys
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.helpers import helpers_used
-from tracescope.export.c.programs import ENTRIES, Program, programs
+from tracescope.export.c.program import Program, probes_of
+from tracescope.export.c.programs import ENTRIES, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.text import template
@@ -77,7 +78,7 @@ COUNT_OPTION = '    parser.add_argument("-n", "--count", type=int, metavar="N", 
 
 
 def _what(made: list[Program]) -> str:
-    return f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}"
+    return f"Prints events of {', '.join(probes_of(made))}"
 
 
 def python_values(tracer: Tracer, c_text: str, members: set[tuple[str, str]], what: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from tracescope.attach.ask.summary import KeyKind
 from tracescope.attach.kernel.transport import Transport
 from tracescope.export.c.carried import Column
 from tracescope.export.c.keys import Key, keys_of
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 
 __all__ = ("HEAD_STRUCT", "header", "header_text", "key_struct", "structs", "tracer_keys")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from textwrap import indent
 
 from tracescope.attach.ask.asked import before
@@ -22,28 +22,15 @@ from tracescope.export.c.carried import Carried, Column, Form, carried, fresh
 from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
 from tracescope.export.c.keys import Key, keys_of
+from tracescope.export.c.program import Program
 from tracescope.export.c.statements import bracketed, comment, fill, keyed, lines_of, show, shown, unused, uses
 from tracescope.export.exec_tracer import is_exec_pair
 from tracescope.export.tracer import Tracer
 
-__all__ = ("ENTRIES", "Program", "programs")
+__all__ = ("ENTRIES", "programs")
 
 ENTRIES = 10240
 _STRUCTS = ("args", "end_args", "entry", "event")
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One probe's: `columns` are what its events have; `text` is all of its C."""
-
-    number: int
-    function: str
-    struct: str
-    target: Target
-    columns: tuple[Column, ...]
-    text: str
-    entry: str = ""
-    """The function at the entry, where entry and return are one event."""
 
 
 def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:

@@ -7,7 +7,7 @@ from tracescope.export.c.carried import Form
 from tracescope.export.c.events import tracer_keys
 from tracescope.export.c.keys import Key
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.libbpf.stream import FOLLOW
 from tracescope.export.tracer import Tracer
 

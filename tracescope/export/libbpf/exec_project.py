@@ -39,7 +39,7 @@ def exec_project(tracer: Tracer) -> dict[str, str]:
     head = project.head_text(tracer, dialect, f"\n{dialect.events([])}", notes=notes, tree=tree)
     program = head + FILL.replace("@INLINE@", dialect.inline) + libbpf_text(tracer, dialect) + tree_programs
     name = tracer.name
-    listed = "".join(f"    {target.probe}\n" for target in tracer.targets)
+    listed = "".join(f"    {end.probe}\n" for one in tracer.targets for end in (one, one.end) if end)
     return {
         f"{name}.bpf.c": program,
         f"{name}.h": header_text(tracer, structs_text()),

@@ -8,7 +8,8 @@ from tracescope.export.c.dialect import Dialect
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.helpers import helpers_used
-from tracescope.export.c.programs import ENTRIES, Program, programs
+from tracescope.export.c.program import Program
+from tracescope.export.c.programs import ENTRIES, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.c.tree import libbpf_tree
 from tracescope.export.exec_tracer import is_exec

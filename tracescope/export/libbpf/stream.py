@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracescope.attach.kernel.transport import Transport
 from tracescope.export.c.carried import ARGUMENTS, Column, Form
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 
 __all__ = ("CLOCK", "FOLLOW", "PRINT_HEAD", "on_event_text", "stream_values", "streaming")
