@@ -23,7 +23,9 @@ from tracescope.processes import (
     ForkEvent,
     ProcessEvent,
     ProcessTable,
+    event_json_line,
     events_from_json,
+    events_from_lines,
     summarize,
     summary_line,
 )
@@ -122,14 +124,14 @@ def main() -> None:
         start = time.perf_counter()
         with Recorder(path, kind="exec") as recorder:
             for event in stream(count):
-                recorder.write(event.to_json())
+                recorder.write(event_json_line(event))
             recorder.close(0)
         spent = time.perf_counter() - start
         print(f"{'made and recorded':28}{count:10,} events{spent:8.2f} s {path.stat().st_size / 1e6:8.0f} MB file")
         replay(path, count)
         table = ProcessTable(ncpus=2, begin_ns=BEGIN)
-        for rows in open_recording(path).batches():
-            for event in events_from_json(rows)[0]:
+        for events, rows in open_recording(path).decoded(events_from_lines):
+            for event in (*events, *events_from_json(rows)[0]):
                 table.add(event)
     times = []
     for _ in range(7):

@@ -31,6 +31,15 @@ def export(folder: Path, form: str, words: list[str]) -> Path:
     return target
 
 
+def export_script(folder: Path, words: list[str]) -> Path | None:
+    """The script, unless the installed bpftrace cannot do what it takes."""
+    if main(["export", *words, "--as", "bpftrace", "-o", str(folder / "bpftrace")]):
+        assert main(["export", *words, "--as", "bpftrace", "--target", "0.23", "-o", str(folder / "bpftrace")]) == 0
+        return None
+    (script,) = (folder / "bpftrace").iterdir()
+    return script
+
+
 def build(folder: Path, vmlinux: Path) -> Path:
     """The program that make builds, without a word from the compilers."""
     (folder / "vmlinux.h").symlink_to(vmlinux)

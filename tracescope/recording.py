@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypeVar
 
 from tracescope import __version__
 from tracescope.errors import Damaged, Refused, TraceScopeError, from_oserror
 from tracescope.host import Host
 
 __all__ = ("Header", "Recorder", "Recording", "host_facts", "open_recording")
+
+EventT = TypeVar("EventT")
+
+_Object: TypeAlias = dict[str, Any]
 
 SCHEMA = 1
 KINDS = ("attach", "exec")
@@ -183,14 +187,24 @@ class Recording:
         for events in self.batches():
             yield from events
 
-    def batches(self) -> Iterator[list[dict[str, Any]]]:
+    def batches(self) -> Iterator[list[_Object]]:
         """The events some dozens at a time: faster for who does one thing with all of them and then the next."""
+        for _, events in self.decoded(lambda _: None):
+            yield events
+
+    def decoded(self, decode: Callable[[bytes], list[EventT] | None]) -> Iterator[tuple[list[EventT], list[_Object]]]:
+        """The events some dozens at a time, as `decode` makes them of lines; where that is None, their objects."""
         self._reset()
         try:
             with self.path.open("rb") as file:
                 file.readline(_MAX_LINE)
                 for lines in self._blocks(file.read):
-                    yield self._events(lines)
+                    events = None if b'"counts"' in lines else decode(lines)
+                    if events is None:
+                        yield [], self._events(lines)
+                    else:
+                        self.events += len(events)
+                        yield events, []
         except OSError as error:
             raise from_oserror(error, str(self.path)) from None
 
@@ -222,7 +236,7 @@ class Recording:
                 rest = b""
         self.cut = bool(rest)
 
-    def _events(self, lines: bytes) -> list[dict[str, Any]]:
+    def _events(self, lines: bytes) -> list[_Object]:
         """Those of the lines that are events."""
         # All in one go is twice as fast as line by line.
         found = _loads(b"[" + lines.replace(b"\n", b",") + b"]")
@@ -238,9 +252,9 @@ class Recording:
         self.events += len(rows)
         return rows
 
-    def _without_counts(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _without_counts(self, rows: list[_Object]) -> list[_Object]:
         before = self.events
-        events: list[dict[str, Any]] = []
+        events: list[_Object] = []
         for row in rows:
             if "counts" in row and type(row["counts"]) is dict:
                 self.events = before + len(events)

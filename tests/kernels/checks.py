@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import random
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
-from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, around, bpftrace_rows, count, trace
+from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, bpftrace_rows, count, trace
 
 from tracescope.attach.ask.keys import Counted, parse_keys
 from tracescope.attach.ask.summary import KeyKind, Pow2
 from tracescope.attach.expression.parse import parse
-from tracescope.attach.hang import hang
-from tracescope.attach.kernel import bpf, links, programs
+from tracescope.attach.kernel import links
 from tracescope.attach.kernel.transport import Transport
-from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
-from tracescope.attach.targets.target import Target
-from tracescope.errors import AttachError
-from tracescope.model import Answer, ProbeKind, Reason
-from tracescope.processes import ExecEvent, ExecFailed, ExitEvent
+from tracescope.model import Reason
 
 __all__ = ("CHECKS", "Absent", "prepare")
 
@@ -197,131 +189,6 @@ def many_functions_go_through_one_link():
     return Counter(event.probe for event in events)
 
 
-# Verdicts against what the kernel says when it is asked.
-
-
-def _tried(target: Target, kind: programs.ProgramType) -> str:
-    """Why it cannot be attached; empty when it can."""
-    program, log = programs.load_program(kind, _NOTHING, "ts_try")
-    if program < 0:
-        return f"load: {os.strerror(-program)} {log[-200:]}"
-    try:
-        with ExitStack() as attached:
-            hang(target, program, attached)
-        return ""
-    except AttachError as error:
-        return str(error)
-    finally:
-        os.close(program)
-
-
-def _sample(kind: str, wanted: Answer, size: int) -> list[str]:
-    names = sorted(GUEST.catalog.names)
-    random.Random(5).shuffle(names)
-    found: list[str] = []
-    for name in names:
-        row = GUEST.catalog.find(f"kprobe:{name}" if kind == "kprobe" else f"{kind}:vmlinux:{name}")
-        if row is not None and row.kind == kind and GUEST.catalog.verdict(row.kind, row.entry).answer is wanted:
-            found.append(name)
-            if len(found) == size:
-                break
-    return found
-
-
-def _kprobe(name: str) -> Target:
-    from tracescope.attach.targets.btf import function_target
-
-    return function_target(ProbeKind.KPROBE, name, "", GUEST.types)
-
-
-@check
-def kprobe_rows_with_verdict_yes_attach():
-    names = _sample("kprobe", Answer.YES, 150)
-    refused = {name: why for name in names if (why := _tried(_kprobe(name), programs.KPROBE))}
-    assert len(names) == 150
-    assert not refused, refused
-    return {"tried": len(names)}
-
-
-@check
-def kprobe_rows_with_verdict_no_are_refused():
-    names = _sample("kprobe", Answer.NO, 80)
-    taken = []
-    for name in names:
-        if not _tried(_kprobe(name), programs.KPROBE):
-            row = GUEST.catalog.find(f"kprobe:{name}")
-            taken.append((name, [reason.value for reason in GUEST.catalog.verdict(row.kind, row.entry).reasons]))
-    assert names
-    assert not taken, taken
-    return {"tried": len(names)}
-
-
-@check
-def fentry_rows_with_verdict_yes_attach():
-    from tracescope.attach.targets.btf import function_target
-
-    names = _sample("fentry", Answer.YES, 60)
-    refused = {}
-    for name in names:
-        target = function_target(ProbeKind.FENTRY, name, "", GUEST.types)
-        why = _tried(target, programs.fentry(GUEST.types, name))
-        if why:
-            refused[name] = why
-    assert len(names) == 60
-    assert not refused, refused
-    return {"tried": len(names)}
-
-
-@check
-def fentry_verdicts_on_structures_by_value_are_the_kernels():
-    """Large ones and returned ones are refused; small ones too where the verdict says so; unions are tried."""
-    from tracescope.attach.targets.btf import function_target
-
-    unusual, told = GUEST.types.prototypes(6).functions(), Counter()
-    named = {name: found for name, found in unusual if found.structure or found.union or found.untraceable}
-    wrong = {}
-    for name in random.Random(7).sample(sorted(named), 120):
-        row = GUEST.catalog.find(f"fentry:vmlinux:{name}")
-        verdict = GUEST.catalog.verdict(row.kind, row.entry) if row is not None and row.kind == "fentry" else None
-        if verdict is None or (verdict.answer is not Answer.YES and not _BY_VALUE.issuperset(verdict.reasons)):
-            continue
-        target = function_target(ProbeKind.FENTRY, name, "", GUEST.types)
-        why = _tried(target, programs.fentry(GUEST.types, name))
-        told[verdict.answer.value, "refused" if why else "taken"] += 1
-        if verdict.answer is (Answer.YES if why else Answer.NO):
-            wrong[name] = (verdict, why)
-    assert not wrong, wrong
-    assert sum(told.values()) > 30
-    return {" ".join(key): times for key, times in told.items()}
-
-
-@check
-def our_programs_load_on_functions_of_every_prototype():
-    """Pointers to pointers, to functions, to integers: the verifier of this kernel has no type for some of them."""
-    from tracescope.attach.backend import BccBackend
-    from tracescope.attach.hang import program_types
-    from tracescope.attach.open import open_plan
-    from tracescope.attach.program import program_text
-    from tracescope.attach.targets.btf import function_target
-
-    names = _sample("fentry", Answer.YES, 3000)
-    chosen: dict[str, str] = {}
-    for name in names:
-        for field in function_target(ProbeKind.FEXIT, name, "", GUEST.types).format.fields:
-            if field.size == 8:
-                chosen.setdefault(field.type, name)
-    some = sorted(set(chosen.values()))[:80]
-    targets = [
-        function_target(kind, name, "", GUEST.types) for name in some for kind in (ProbeKind.FENTRY, ProbeKind.FEXIT)
-    ]
-    plan = open_plan(HOST, targets, bare=True, types=GUEST.types)
-    with BccBackend().load(program_text(plan), program_types(plan)) as loaded:
-        why = {plan.probes[int(name[6:])].name: str(error)[:300] for name, error in loaded.refused.items()}
-        assert len(loaded.programs) + len(why) == len(targets)
-    assert not why, why
-    return {"types": len(chosen), "programs": len(targets)}
-
-
 @check
 def the_perf_buffer_carries_the_same_events():
     seen = {}
@@ -331,55 +198,6 @@ def the_perf_buffer_carries_the_same_events():
         assert told[0] == told[1] == [(size, NAME) for size in WRITES + REFUSED], told
         seen[probe] = len(perf)
     return seen
-
-
-# Processes
-
-
-@check
-def the_process_monitor_tells_every_exec_failure_and_end():
-    script = "/bin/busybox true a 'b c'; /no/such/program; /bin/busybox sh -c 'exit 7'; /bin/busybox true &\nwait"
-    session = around(
-        ["/bin/sh", "-c", script], lambda filters: MonitorSession(plan_monitor(HOST, filters), buffer=100_000)
-    )
-    events = [session.decode(record) for record in session.take()]
-    execs = [event for event in events if isinstance(event, ExecEvent)]
-    argvs = [list(event.argv or ()) for event in execs]
-    assert argvs == [
-        ["/bin/sh", "-c", script],
-        ["/bin/busybox", "true", "a", "b c"],
-        ["/bin/busybox", "sh", "-c", "exit 7"],
-        ["/bin/busybox", "true"],
-    ], argvs
-    failed = [(event.filename, event.errno) for event in events if isinstance(event, ExecFailed)]
-    assert failed == [("/no/such/program", "ENOENT")], failed
-    ends = {event.pid: event for event in events if isinstance(event, ExitEvent)}
-    assert all(event.pid in ends for event in execs)
-    codes = [ends[event.pid].exit_code for event in execs]
-    assert codes == [0, 0, 7, 0], codes
-    assert all(ends[event.pid].lifetime_ns > 0 and ends[event.pid].cpu_ns > 0 for event in execs)
-    assert session.counts().lost == 0
-    return {"events": len(events), "names": Counter(event.name for event in events)}
-
-
-@check
-def a_process_in_a_pid_namespace_has_a_number_of_its_own_there():
-    session = around(
-        ["/usr/bin/unshare", "--pid", "--fork", "/bin/busybox", "true"],
-        lambda filters: MonitorSession(plan_monitor(HOST, filters)),
-    )
-    execs = [event for event in map(session.decode, session.take()) if isinstance(event, ExecEvent)]
-    assert [(event.argv[0], event.ns_pid) for event in execs] == [("/usr/bin/unshare", None), ("/bin/busybox", 1)]
-    return {"pid": execs[1].pid, "ns_pid": execs[1].ns_pid}
-
-
-@check
-def an_execve_carries_its_arguments():
-    command = ["/bin/sh", "-c", "/bin/busybox true 'x y' z; /bin/busybox false || true"]
-    events, _ = trace(["tracepoint:syscalls:sys_enter_execve"], command=command, bare=False)
-    argvs = [event.args["argv"] for event in events]
-    assert argvs == [command, ["/bin/busybox", "true", "x y", "z"], ["/bin/busybox", "false"]], argvs
-    return {"events": len(events)}
 
 
 # Counting
@@ -411,15 +229,3 @@ def stacks_name_the_functions_that_led_there():
         assert "write_all" in user, user
         seen[probe] = len(rows)
     return seen
-
-
-@check
-def nothing_is_held_at_the_end():
-    held = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            held.append(os.readlink(f"/proc/self/fd/{name}"))
-        except FileNotFoundError:
-            continue
-    assert not [link for link in held if "bpf" in link or "perf_event" in link], held
-    return {"cpus": bpf.possible_cpus(HOST)}

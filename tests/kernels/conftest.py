@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import export_checks  # noqa: F401 - registers its checks
-from checks import CHECKS
+from every_check import CHECKS
 from kernels_booted import KERNELS, SELECTED, results_of
 
 

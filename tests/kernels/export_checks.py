@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from traced import GUEST, HOST, NAME
 
 from tracescope.attach.ask.asked import Asked
 from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.borrowed.bpftrace import types_for_bpftrace
 from tracescope.attach.open import open_plan
 from tracescope.attach.plan import Filters
 from tracescope.attach.session import Session
@@ -66,7 +68,8 @@ def _three_say_the_same(kind: str) -> dict[str, int]:
         with running(*commands, seconds=_SECONDS) as tracers:
             session.wait_running(_SECONDS)
             line = ["bpftrace", "-c", " ".join(GUEST.workload), str(script)]
-            ran = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+            known = {**os.environ, **types_for_bpftrace(HOST)}
+            ran = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=_SECONDS, env=known)
             assert ran.returncode == 0, ran.stderr
             by_bcc, by_libbpf = (_told(tracer.stop(), quoted=True) for tracer in tracers)
         session.stop()

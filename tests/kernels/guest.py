@@ -15,9 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-import checks
-import export_checks  # noqa: F401 - registers its checks
-from checks import CHECKS, Absent
+from every_check import CHECKS, Absent, prepare
 
 
 def _run(name: str) -> dict[str, object]:
@@ -35,7 +33,7 @@ def _run(name: str) -> dict[str, object]:
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    checks.prepare(folder)
+    prepare(folder)
     with open(folder / "results.jsonl", "w", encoding="utf-8") as results:
         for name in sys.argv[2:] or CHECKS:
             row = _run(name)

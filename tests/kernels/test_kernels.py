@@ -1,4 +1,4 @@
-"""Every check of checks.py on every kernel that is booted: a test each."""
+"""Every check of every_check.py on every kernel that is booted: a test each."""
 
 from __future__ import annotations
 

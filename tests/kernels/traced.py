@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from tracescope.attach.ask.asked import NOTHING, Asked
 from tracescope.attach.ask.keys import Counted
+from tracescope.attach.borrowed.bpftrace import types_for_bpftrace
 from tracescope.attach.counting.session import SummarySession, open_summary
 from tracescope.attach.decode.events import Event
 from tracescope.attach.kernel.transport import Transport
@@ -131,7 +133,7 @@ def bpftrace_rows() -> dict[str, list[tuple[str, int]]]:
     ]
     done = subprocess.run(
         ["bpftrace", "-e", "\n".join(parts), "-c", " ".join(GUEST.workload)],
-        capture_output=True, text=True, timeout=_SECONDS,
+        capture_output=True, text=True, timeout=_SECONDS, env={**os.environ, **types_for_bpftrace(HOST)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found: dict[str, list[tuple[str, int]]] = {}

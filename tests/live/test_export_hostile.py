@@ -30,16 +30,6 @@ WHERES = (
 OPENAT = "tracepoint:syscalls:sys_enter_openat"
 
 
-@pytest.fixture(scope="module")
-def vmlinux(tmp_path_factory) -> Path:
-    for tool in ("bpftool", "clang", "make", "gcc"):
-        assert shutil.which(tool), f"{tool} is not installed: script/test installs it"
-    file = tmp_path_factory.mktemp("btf") / "vmlinux.h"
-    dump = ["bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux", "format", "c"]
-    file.write_bytes(subprocess.run(dump, capture_output=True, check=True, timeout=60).stdout)
-    return file
-
-
 def compile_bcc(program: Path) -> None:
     """BCC compiles the C inside; nothing is loaded, except what BCC attaches by a program's name."""
     code = (

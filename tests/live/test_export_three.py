@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from attached import HOST, decoded
-from exported import build, export, lines_of, python_with_bcc, running, unquoted, values, workload
-from monitored import monitor, taken
+from exported import build, export, export_script, lines_of, python_with_bcc, running, unquoted, values, workload
 
 from tracescope.attach.ask.asked import Asked
-from tracescope.attach.launch import launch
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.find import find_targets
-from tracescope.cli.main import main
 from tracescope.export.bcc import project as bcc
 from tracescope.export.libbpf import project as libbpf
 from tracescope.export.tracer import Tracer
-from tracescope.processes import ExecEvent, ExecFailed, ExitEvent
 
 CALLS = "tracepoint:syscalls:sys_"
 COMM = "ts_work"
@@ -45,8 +39,10 @@ class Selection(NamedTuple):
     options: list[str] = []  # noqa: RUF012 - a tuple's default is shared, and nobody changes it
     where: str = ""
     pair: bool = False
+    transport: str = ""
 
 
+PERF = "perf"
 SELECTIONS = {
     "openat with a filter": Selection([f"{CALLS}enter_openat"], where='args.filename == "/dev/null"'),
     "openat as a pair": Selection([f"{CALLS}enter_openat"], where="ret < 0", pair=True),
@@ -56,25 +52,15 @@ SELECTIONS = {
     ),
     "read sizes": Selection([f"{CALLS}exit_read"], ["--hist", "args.ret"], where="args.ret >= 0"),
     "stacks": Selection([f"{CALLS}enter_openat"], ["--count-by", "kstack, ustack"]),
+    "openat that failed": Selection([f"{CALLS}exit_openat"], where="ret < 0"),
+    "openat as a pair by perf buffer": Selection([f"{CALLS}enter_openat"], pair=True, transport=PERF),
+    "several kinds at once": Selection(
+        [f"{CALLS}enter_openat", f"{CALLS}exit_openat", f"{CALLS}enter_close"], ["--show", "comm, ppid"]
+    ),
+    "text of a record by perf buffer": Selection(["tracepoint:sched:sched_process_exit"], transport=PERF),
     "text of a record": Selection(["tracepoint:sched:sched_process_exit"]),
     "raw tracepoint": Selection(["rawtracepoint:sched_process_exit"], ["--show", "args.p->comm, args.p->mm"]),
 }
-
-
-@pytest.fixture(scope="module")
-def vmlinux(tmp_path_factory, require_build) -> Path:
-    file = tmp_path_factory.mktemp("btf") / "vmlinux.h"
-    dump = ["bpftool", "btf", "dump", "file", "/sys/kernel/btf/vmlinux", "format", "c"]
-    file.write_bytes(subprocess.run(dump, capture_output=True, check=True, timeout=60).stdout)
-    return file
-
-
-@pytest.fixture(scope="module")
-def require_build() -> None:
-    for tool in ("bpftool", "clang", "make", "gcc", "bpftrace"):
-        assert shutil.which(tool), f"{tool} is not installed: script/test installs it"
-    assert Path("/usr/include/bpf/libbpf.h").exists(), "libbpf-dev is not installed: script/test installs it"
-    assert python_with_bcc(), "python3-bpfcc is not installed: script/test installs it"
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +76,7 @@ def run_all(folder: Path, vmlinux: Path, one: Selection, command: list[str]):
     words = [*one.probes, "--comm", COMM, *(["--pair"] if one.pair else []), *one.options]
     words += ["--where", one.where] if one.where else []
     script = export_script(folder, words)
+    words += ["--transport", one.transport] if one.transport else []
     (python,) = export(folder, "bcc", words).iterdir()
     native = build(export(folder, "libbpf", words), vmlinux)
     show = tuple(one.options[1:]) if "--show" in one.options else ()
@@ -101,19 +88,13 @@ def run_all(folder: Path, vmlinux: Path, one: Selection, command: list[str]):
         traced = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=120)
         assert traced.returncode == 0, traced.stderr
         outs = [tracer.stop() for tracer in tracers]
+        if one.transport == PERF:
+            # Each CPU has its own.
+            outs = ["\n".join(sorted(out.splitlines())) for out in outs]
         session.stop()
         assert session.counts().lost == 0
         assert all(tracer.errors.rstrip().endswith(" 0 lost") for tracer in tracers)
         return decoded(session), traced.stdout if script else None, *outs
-
-
-def export_script(folder: Path, words: list[str]) -> Path | None:
-    """The script, unless the installed bpftrace cannot do what it takes."""
-    if main(["export", *words, "--as", "bpftrace", "-o", str(folder / "bpftrace")]):
-        assert main(["export", *words, "--as", "bpftrace", "--target", "0.23", "-o", str(folder / "bpftrace")]) == 0
-        return None
-    (script,) = (folder / "bpftrace").iterdir()
-    return script
 
 
 def assert_same(own, line: str) -> int:
@@ -173,14 +154,15 @@ def test_the_same_histogram_in_all_three(tmp_path, vmlinux):
     assert sum(map(int, re.findall(r"[\])]\s+(\d+) \|", script))) == len(own)
 
 
+@pytest.mark.parametrize("transport", ["ring", PERF])
 @pytest.mark.parametrize("kind", ["uprobe", "usdt", "semaphore"])
-def test_probes_in_programs(kind, program, tmp_path, vmlinux):
+def test_probes_in_programs(kind, transport, program, tmp_path, vmlinux):
     probes = {
         "uprobe": [f"uprobe:{program}:twice", f"uretprobe:{program}:twice"],
         "usdt": [f"usdt:{program}:test:both"],
         "semaphore": [f"usdt:{program}:test:counted"],
     }[kind]
-    own, script, python, native = run_all(tmp_path, vmlinux, Selection(probes), [program, "50"])
+    own, script, python, native = run_all(tmp_path, vmlinux, Selection(probes, transport=transport), [program, "50"])
     word = "u" if kind == "uprobe" else "usdt"
     pattern = re.compile(rf" {word}\w*:")
     lines = [
@@ -219,68 +201,6 @@ def test_functions_of_the_kernel_are_built(tmp_path, vmlinux):
     compile(text, "reads.py", "exec")
     assert "event='vfs_read'" in text
     assert "int FENTRY(vmlinux, vfs_read)(u64 *ctx)" in text
-
-
-EXECS = """
-import os, subprocess
-subprocess.run(['/bin/true', 'one', 'two words', '', 'qu"ote'])
-for number in range(5):
-    try: subprocess.run([f'/no/such/{number}', 'x'])
-    except OSError: pass
-subprocess.run(['/bin/sh', '-c', 'exit 7'])
-subprocess.run(['/bin/sh', '-c', 'kill -9 $$'])
-"""
-
-
-def own_lines(events) -> list[str]:
-    """The process monitor's events as the exported tracers print them, without times."""
-    lines = []
-    for event in events:
-        head = f"{event.pid} {event.ppid} {event.name}"
-        if isinstance(event, ExitEvent):
-            lines.append(f"{head} {f'signal={event.signal}' if event.signal else f'exit_code={event.exit_code}'}")
-        elif isinstance(event, ExecEvent | ExecFailed):
-            lines.append(f"{head} {event.filename} {list(event.argv)} {event.ret or 0}")
-    return sorted(lines)
-
-
-def printed_lines(out: str) -> list[str]:
-    """The same of what they print."""
-    lines = []
-    for line in out.splitlines():
-        found = re.match(r'\S+ +(\d+) +\d+ +(\d+) +"(?:[^"\\]|\\.)*" (exec|exec_failed|exit) (.*)', line)
-        if not found:
-            continue
-        pid, ppid, kind, rest = found.groups()
-        if kind == "exit":
-            lines.append(f"{pid} {ppid} exit {rest.split(' ')[0]}")
-            continue
-        text = r'"(?:[^"\\]|\\.)*"'
-        name, argv, ret = re.match(rf"filename=({text}) argv=\[((?:{text}(?:, )?)*)\] ret=(-?\d+)", rest).groups()
-        arguments = [unquoted(one) for one in re.findall(text, argv)]
-        lines.append(f"{pid} {ppid} {kind} {unquoted(name)} {arguments} {ret}")
-    return sorted(lines)
-
-
-def test_the_exec_tracer_tells_what_the_process_monitor_does(tmp_path, vmlinux):
-    child = launch([sys.executable, "-I", "-S", "-c", EXECS])
-    try:
-        ends = [f"{CALLS}{end}_{name}" for name in ("execve", "execveat") for end in ("enter", "exit")]
-        words = [*ends, "--tree", str(child.pid)]
-        (python,) = export(tmp_path, "bcc", words).iterdir()
-        native = build(export(tmp_path, "libbpf", words), vmlinux)
-        commands = [python_with_bcc() or "", "-I", str(python)], [str(native)]
-        with monitor(Filters(tree=(child.pid,))) as session, running(*commands) as tracers:
-            child.release()
-            child.wait()
-            outs = [tracer.stop() for tracer in tracers]
-            session.stop()
-            own = own_lines(taken(session))
-    finally:
-        child.abandon()
-    # The execs of true and sh and of the script itself, ten failures or more along PATH, and their ends.
-    assert len([line for line in own if " exec_failed " in line]) >= 5
-    assert [printed_lines(out) for out in outs] == [own, own]
 
 
 ARGV = """

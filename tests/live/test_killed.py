@@ -106,13 +106,14 @@ class Terminal:
             os.chdir(folder)
             os.execve(PROGRAM[0], PROGRAM, ENVIRONMENT)
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
-        self.painted = b""
+        self.painted, self._over = b"", False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        while True:
-            select.select([self._terminal], [], [])
+        while not self._over:
+            if not select.select([self._terminal], [], [], 0.1)[0]:
+                continue
             try:
                 chunk = os.read(self._terminal, 1 << 16)
             except OSError:
@@ -131,35 +132,63 @@ class Terminal:
     def kill(self) -> None:
         os.kill(self.pid, 9)
         os.waitpid(self.pid, 0)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        self._over = True
         self._reader.join()
         os.close(self._terminal)
 
-
-@contextmanager
-def screen(folder: Path) -> Iterator[Terminal]:
-    terminal = Terminal(folder)
-    try:
-        yield terminal
-    finally:
-        if terminal.alive():
-            terminal.kill()
+    def ended(self) -> bool:
+        """Whether it is gone, a minute after the window at the latest."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                return True
+            time.sleep(0.05)
+        os.kill(self.pid, 9)
+        os.waitpid(self.pid, 0)
+        return False
 
 
 F8 = b"\x1b[19~"
 
 
-@pytest.mark.usefixtures("clock")
-def test_from_the_screen(tmp_path: Path) -> None:
-    with screen(tmp_path) as terminal:
+@contextmanager
+def recording_screen(folder: Path) -> Iterator[tuple[Terminal, Path, set[int]]]:
+    """The program that records what its process monitor tells, the file, and the kernel's numbers of what it loaded."""
+    terminal = Terminal(folder)
+    try:
         wait_for(lambda: b"Processes" in terminal.painted, terminal.alive)
         terminal.press(F8)
         wait_for(lambda: "● run".encode() in terminal.painted, terminal.alive)
         terminal.press(b"w")
-        wait_for(lambda: bool(list(tmp_path.glob("*.rec"))), terminal.alive)
-        (path,) = tmp_path.glob("*.rec")
+        wait_for(lambda: bool(list(folder.glob("*.rec"))), terminal.alive)
+        (path,) = folder.glob("*.rec")
         wait_for(lambda: has_times(path), terminal.alive)
         programs = programs_of(terminal.pid)
         assert programs <= loaded_programs()
+        yield terminal, path, programs
+    finally:
+        if terminal.alive():
+            terminal.kill()
+
+
+@pytest.mark.usefixtures("clock")
+def test_from_the_screen(tmp_path: Path) -> None:
+    with recording_screen(tmp_path) as (terminal, path, programs):
         killed = time.time_ns()
         terminal.kill()
     check(path, killed, programs)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_closed_window_ends_the_program_and_the_recording(tmp_path: Path) -> None:
+    with recording_screen(tmp_path) as (terminal, path, programs):
+        terminal.hang_up()
+        assert terminal.ended()
+    assert not programs & loaded_programs()
+    recording = open_recording(path)
+    assert list(recording)
+    assert recording.complete

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracescope.attach.borrowed.bpftrace import types_for_bpftrace
 from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, marked, output_of, unescape
 from tracescope.attach.borrowed.bpftrace_refused import merged, refusals_in
 from tracescope.attach.borrowed.bpftrace_script import script
@@ -212,6 +213,11 @@ def test_what_is_refused_is_no_part_of_the_next_script():
     assert merged({0: {"flags": "first"}}, {0: {"flags": "second", "mode": ""}, 1: {"": "no"}}) == {
         0: {"flags": "first", "mode": ""}, 1: {"": "no"},
     }  # fmt: skip
+
+
+def test_bpftrace_is_told_where_the_types_are_on_a_kernel_without_types_of_modules(debian11, debian12):
+    assert types_for_bpftrace(debian11) == {"BPFTRACE_BTF": "/sys/kernel/btf/vmlinux"}
+    assert types_for_bpftrace(debian12) == {}
 
 
 def test_bpftraces_own_events_are_left_out():

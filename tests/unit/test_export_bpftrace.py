@@ -96,7 +96,7 @@ def test_a_pair_keeps_what_the_end_needs_and_forgets_it():
     text = made(replace(READ, end=READ_EXIT), hist="args.count", where="ret > 0 && duration_ns > 1000")
     enter, end = text.split("tracepoint:syscalls:sys_exit_read")
     assert set(re.findall(r"@(\w+)\[tid\] =", enter)) == {"count", "start"}
-    assert "if (((args.ret > 0) && ((nsecs - @start[tid]) > 1000)))" in end
+    assert "if ((args.ret > 0) && ((nsecs - @start[tid]) > 1000)) {" in end
     assert set(re.findall(r"delete\(@(\w+), tid\)", end)) == {"count", "start"}
     assert "delete(@start[tid])" in made(replace(READ, end=READ_EXIT), version=(0, 21))
 
@@ -108,12 +108,20 @@ def test_an_argument_named_as_a_map_of_ours_has_its_own():
     assert "clear(@start_);" in text
 
 
-def test_a_text_of_no_fixed_size_is_refused_before_0_12():
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_text_of_no_fixed_size_is_found_by_hand_before_0_12(version: tuple[int, int]):
     field = Field("filename", "char", 8, 4, signed=False, array="", location="__data_loc")
     target = tracepoint(EventFormat("sched", "sched_process_exec", 9, (field,)))
-    assert "str(args->filename)" in made(target, version=(0, 12))
+    by_hand = "str(((uint64)args + (args->data_loc_filename & 65535)))"
+    text = made(target, version=version, where='args.filename == "/bin/sh"')
+    assert text.count(by_hand) == (2 if version < (0, 12) else 0)
+    assert text.count("filename)") == (0 if version < (0, 12) else 2)
+
+
+def test_a_relative_text_is_refused_before_0_12():
+    field = Field("filename", "char", 8, 4, signed=False, array="", location="__rel_loc")
     with pytest.raises(Refused, match=r"0\.12"):
-        made(target, version=(0, 11))
+        made(tracepoint(EventFormat("sched", "some", 9, (field,))), version=(0, 11))
 
 
 def test_what_a_function_returns_has_its_width_and_sign():
@@ -256,3 +264,38 @@ def test_texts_of_conditions_stay_inside_their_quotes(where: str, said: str):
 def test_a_text_that_bpftrace_cannot_hold_is_refused(where: str):
     with pytest.raises(Refused):
         made(READ, where=where)
+
+
+EXECVE_EXIT = tracepoint(EventFormat("syscalls", "sys_exit_execve", 8, READ_EXIT.format.fields))
+EXECVE_PAIR = replace(EXECVE, end=EXECVE_EXIT)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_arguments_of_a_pair_are_kept_one_by_one_under_the_task(version: tuple[int, int]):
+    text = made(EXECVE_PAIR, version=version, where="ret < 0")
+    enter, end = text.split("tracepoint:syscalls:sys_exit_execve")
+    third = "args.argv[2]" if version >= (0, 19) else "args->argv[2]"
+    third = third if version >= (0, 17) else "*(uint64 *)((uint64)args->argv + 16)"
+    assert f"if ($count == 2 && {third} != 0) {{ @argv[curtask, 2] = str({third}); $count = 3; }}" in enter
+    assert 'if (@argc[curtask] > 2) { printf(" %s", @argv[curtask, 2]); }' in end
+    gone = "delete(@argv, (curtask, 2));" if version >= (0, 22) else "delete(@argv[curtask, 2]);"
+    assert f"if (@argc[curtask] > 2) {{ {gone} }}" in end
+    assert "[tid]" not in text
+    kept = set(re.findall(r"@(\w+)\[curtask", text))
+    assert kept == set(re.findall(r"clear\(@(\w+)\)", text)) == {"filename", "argv", "argc", "start"}
+    assert "join(" not in text
+
+
+def test_the_list_of_arguments_is_no_value_at_the_return():
+    with pytest.raises(Refused, match="at the return"):
+        made(EXECVE_PAIR, where="args.argv != 0")
+
+
+def test_a_pair_within_another_has_maps_of_its_own():
+    inner = replace(READ, end=READ_EXIT)
+    outer = replace(READ, probe="tracepoint:syscalls:sys_enter_write", end=replace(READ_EXIT, probe="tracepoint:a:b"))
+    text = made(inner, RAW, outer)
+    assert "/@start[tid]/" in text
+    assert "/@start_1[tid]/" in text
+    assert "@count_1[tid] = args.count;" in text
+    assert set(re.findall(r"clear\(@(\w+)\)", text)) == set(re.findall(r"@(\w+)\[tid\] =", text))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import fields
 from datetime import UTC, datetime
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from tracescope.processes import (
     event_json_line,
     event_line,
     events_from_json,
+    events_from_lines,
     rfc3339,
     time_of,
 )
@@ -35,15 +36,15 @@ TEXT = st.text(
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = st.integers(0, (1 << 63) - 1)
 VALUES = {
-    "int | None": NUMBER,
-    "str | None": TEXT,
-    "bool | None": st.booleans(),
-    "tuple[str | None, ...] | None": st.lists(st.none() | TEXT, max_size=4).map(tuple),
+    int | None: NUMBER,
+    str | None: TEXT,
+    bool | None: st.booleans(),
+    tuple[str | None, ...] | None: st.lists(st.none() | TEXT, max_size=4).map(tuple),
 }
 
 
 def events(kind):
-    optional = {field.name: VALUES[field.type] for field in fields(kind) if field.name not in ("time_ns", "pid")}
+    optional = {name: VALUES[type_] for name, type_ in get_type_hints(kind).items() if type_ in VALUES}
     moments = st.integers(0, 4_000_000_000_000_000).map(lambda us: us * 1000)
     return st.fixed_dictionaries({"time_ns": moments, "pid": NUMBER}, optional=optional).map(
         lambda values: kind(**values)
@@ -55,6 +56,7 @@ def test_an_event_comes_back_from_its_json_as_it_was(event):
     data = json.loads(json.dumps(event.to_json()))
     assert event_from_json(data) == event
     assert event_from_json(data).to_json() == data
+    assert (events_from_lines(event_json_line(event).encode()) or events_from_json([data])[0]) == [event]
 
 
 @given(st.one_of(*map(events, (ForkEvent, ExecEvent, ExecFailed, ExitEvent))))
@@ -131,9 +133,33 @@ def test_keys_may_come_in_any_order_and_beside_any_others(event, data):
     assert events_from_json([rows[0] | {"pid": "1"}, rows[1]]) == ([event], 1)
 
 
-def test_more_combinations_of_keys_than_are_kept_are_read_all_the_same():
-    rows = [{**ForkEvent(0, number).to_json(), f"key{number}": 1} for number in range(300)]
-    assert [event.pid for event in events_from_json(rows)[0]] == list(range(300))
+GOOD = b'{"event":"fork","time":"2026-01-01T00:00:00Z","pid":1}'
+
+
+def test_lines_are_read_at_once_or_not_at_all():
+    fork = ForkEvent(time_of("2026-01-01T00:00:00Z"), 1)
+    assert events_from_lines(GOOD) == [fork]
+    assert events_from_lines(b"\n".join([GOOD, GOOD.replace(b"}", b',"later":[{}]}'), GOOD])) == [fork] * 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        GOOD[:-1],
+        GOOD + b"," + GOOD,
+        GOOD.replace(b"1}", b"1.5}"),
+        GOOD.replace(b"2026-01-01", b"yesterday!"),
+        GOOD.replace(b"2026", b"0000"),
+        GOOD.replace(b"}", b',"comm":"\\udcff"}'),
+        b'{"counts":{"events":1,"lost":0}}',
+    ],
+)
+def test_lines_with_anything_else_are_left_to_those_who_look_at_each(line):
+    assert events_from_lines(b"\n".join([GOOD, line, GOOD])) is None
 
 
 def test_a_wrong_type_is_refused_also_after_a_right_one():

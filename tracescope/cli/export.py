@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.kernel.transport import Transport
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.output import note
 from tracescope.cli.scope import add_filters, filters_of
+from tracescope.errors import UsageError
 from tracescope.export.make import FORMS, export_files, open_tracer, write_files
 from tracescope.host import Host, open_host
 
@@ -27,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", help="write files there instead of standard output")
     parser.add_argument("--target", metavar="VERSION", help="bpftrace's version: 0.11 to 0.27; else the installed one")
     parser.add_argument("--one-line", action="store_true", help="bpftrace as one line for a shell")
+    parser.add_argument(
+        "--transport",
+        choices=("ring", "perf"),
+        help="what carries events in BCC and libbpf; perf: also before Linux 5.8; else what the host has",
+    )
     parser.add_argument("--pair", action="store_true", help="entry and return as one event, with its duration")
     parser.add_argument("--where", metavar="CONDITION", default="", help="only events that meet it")
     parser.add_argument("--show", metavar="VALUE", action="append", default=[], help="print this too")
@@ -42,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the program, or write its files."""
     host = open_host(args.host)
-    tracer = open_tracer(host, [full_name(probe) for probe in args.probes], _options(host, args))
+    if args.transport and args.form == "bpftrace":
+        raise UsageError("--transport is about BCC and libbpf", "bpftrace chooses by itself", "leave it out")
+    transport = Transport[args.transport.upper()] if args.transport else None
+    tracer = open_tracer(host, [full_name(probe) for probe in args.probes], _options(host, args), transport=transport)
     files = export_files(host, tracer, args.form, target=args.target or "", one_line=args.one_line)
     if args.output:
         for path in write_files(Path(args.output), files):

@@ -130,7 +130,7 @@ _EVENT_KEYS = ("cpu", "probe", "pid", "tid", "ppid", "comm", "args", "ret", "dur
 
 
 def _print_processes(recording: Recording) -> None:
-    from tracescope.processes import ProcessTable, events_from_json, summarize, summary_line
+    from tracescope.processes import ProcessTable, events_from_json, events_from_lines, summarize, summary_line
 
     if recording.header.kind != "exec":
         why = "it holds the events of probes, not of processes"
@@ -138,10 +138,10 @@ def _print_processes(recording: Recording) -> None:
     table = ProcessTable(ncpus=recording.header.ncpus)
     unreadable = 0
     with _uncollected():
-        for rows in recording.batches():
-            events, damaged = events_from_json(rows)
+        for events, rows in recording.decoded(events_from_lines):
+            more, damaged = events_from_json(rows)
             unreadable += damaged
-            for event in events:
+            for event in (*events, *more):
                 table.add(event)
     if unreadable:
         note(f"{unreadable} events could not be read")

@@ -4,41 +4,82 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.kernel.transport import Transport
 from tracescope.errors import Refused, TraceScopeError, UsageError, from_oserror
 from tracescope.export.tracer import Tracer
 from tracescope.host import Host
 
 if TYPE_CHECKING:
     from tracescope.catalog.store import Catalog
+    from tracescope.sources.btf import Btf
 
 __all__ = ("FORMS", "export_files", "open_tracer", "write_files")
 
 FORMS = ("bpftrace", "bcc", "libbpf")
+_EXEC = re.compile(r"tracepoint:syscalls:sys_(?:enter|exit)_(execve|execveat)")
 _VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:[.-].*)?", re.ASCII)
 
 
-def open_tracer(host: Host, probes: Sequence[str], options: AttachOptions, catalog: Catalog | None = None) -> Tracer:
-    """The tracer of these full names; raises TraceScopeError. Reads the host: belongs into a thread."""
+def open_tracer(
+    host: Host,
+    probes: Sequence[str],
+    options: AttachOptions,
+    catalog: Catalog | None = None,
+    transport: Transport | None = None,
+) -> Tracer:
+    """The tracer of these full names; raises TraceScopeError. Reads the host: belongs into a thread.
+
+    Its events come by `transport`, or by the best that this host has.
+    """
     from tracescope.attach.ask.asked import Asked
     from tracescope.attach.open import kernel_types, open_plan
     from tracescope.attach.targets.btf import with_types
     from tracescope.attach.targets.find import find_targets
+    from tracescope.attach.targets.target import Shape
 
     types = kernel_types(host)
-    found = find_targets(host, probes, pair=options.pair, catalog=catalog)
+    names, calls = _exec_pairs(probes) if options.pair else (list(probes), [])
+    found = find_targets(host, names, pair=options.pair, catalog=catalog) if names else []
+    for call in calls:
+        # A session has no such pair: a call that succeeds returns to another program.
+        enter, end = find_targets(host, call, catalog=catalog)
+        found.append(replace(enter, end=end))
     targets = tuple(with_types(target, types) for target in found)
-    plan = open_plan(host, targets, options.filters, asked=Asked(options.where, options.show), types=types)
+    alone = [replace(target, end=None) if target.shape is Shape.EXEC else target for target in targets]
+    asked = Asked() if calls else Asked(options.where, options.show)
+    plan = open_plan(host, alone, options.filters, asked=asked, types=types)
     words = targets[0].probe.rpartition(":")[2]
     name = re.sub(r"\W+", "_", words, flags=re.ASCII).strip("_") or "tracer"
     name = name if name[0].isalpha() else f"trace_{name}"
     return Tracer(
         name, targets, options.filters, options.where, options.show, _keys(options), options.hist, plan, types,
-        count=options.count, lhist=options.lhist, sum=options.sum,
+        count=options.count, lhist=options.lhist, sum=options.sum, transport=transport or _transport(host, types),
     )  # fmt: skip
+
+
+def _exec_pairs(probes: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Other names, and both ends of execve and execveat where one is named."""
+    found = {name: _EXEC.fullmatch(name) for name in dict.fromkeys(probes)}
+    calls = dict.fromkeys(match[1] for match in found.values() if match)
+    ends = [(f"tracepoint:syscalls:sys_enter_{call}", f"tracepoint:syscalls:sys_exit_{call}") for call in calls]
+    return [name for name, match in found.items() if not match], ends
+
+
+def _transport(host: Host, types: Btf | None) -> Transport:
+    """What this host's kernel has: a ring buffer, unless it is seen to have none (before Linux 5.8)."""
+    if types is not None and types.find("struct bpf_ringbuf") is not None:
+        return Transport.RING
+    try:
+        symbols = host.read("/proc/kallsyms")
+    except TraceScopeError:
+        return Transport.RING
+    # A file without the older of the two says nothing.
+    return Transport.RING if b" bpf_ringbuf_output" in symbols or b" bpf_map_" not in symbols else Transport.PERF
 
 
 def _keys(options: AttachOptions) -> str:

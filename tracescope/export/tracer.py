@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import NO_FILTERS, Filters, Plan
 from tracescope.attach.targets.target import Target
 from tracescope.sources.btf import Btf
@@ -30,11 +31,20 @@ class Tracer:
     """A histogram in equal steps, as `VALUE:LOW:HIGH:STEP`."""
     sum: str = ""
     """A value whose total and average are wanted."""
+    transport: Transport = Transport.RING
+    """What carries the events of BCC's and libbpf's programs."""
 
     @property
     def counts(self) -> bool:
         """True when the kernel counts instead of handing events over."""
         return bool(self.count or self.count_by or self.hist or self.lhist or self.sum)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """What the reader is to know of the order of events."""
+        if self.transport is Transport.RING or self.counts:
+            return ()
+        return ("Each CPU has a buffer of its own: lines of different CPUs may stand out of order. Sort them by time.",)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -43,8 +53,9 @@ class Tracer:
             target.format.name for target in self.targets if target.format.name.endswith(("execve", "execveat"))
         ]
         if not exec_calls:
-            return ()
+            return self.order
         return (
             "argv is read at entry: an argument whose page is not in memory then is shown as `?`. Export both",
             "sys_enter_execve and sys_exit_execve, without conditions: that writes the whole process tracer.",
+            *self.order,
         )

@@ -12,7 +12,7 @@ from tracescope.processes.events import (
 from tracescope.processes.failures import FailedExec
 from tracescope.processes.lines import argv_words, event_line
 from tracescope.processes.process import Process, program_of
-from tracescope.processes.reading import event_from_json, events_from_json
+from tracescope.processes.reading import event_from_json, events_from_json, events_from_lines
 from tracescope.processes.sentence import loop_words, parent_words, summary_line
 from tracescope.processes.shell import command_of, shell_command
 from tracescope.processes.summary import Loop, ProgramSummary, Spawner, Summary, summarize
@@ -42,6 +42,7 @@ __all__ = (
     "event_json_line",
     "event_line",
     "events_from_json",
+    "events_from_lines",
     "exit_words",
     "loop_words",
     "parent_words",

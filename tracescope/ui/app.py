@@ -31,6 +31,7 @@ from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.help import HelpScreen
 from tracescope.ui.screens.refusal import RefusalScreen
 from tracescope.ui.screens.sources import SourcesScreen
+from tracescope.ui.terminal import run_in_terminal
 from tracescope.ui.widgets.status import StatusLine, session_words
 
 if TYPE_CHECKING:
@@ -260,13 +261,14 @@ def run(host: Host) -> int:
         config=config,
         problem=problem,
     )
-    try:
-        app.run()
-    finally:
+
+    def end() -> None:
         app.feed.stop()
         app.costs.watch(on=False)
         app.collecting.end()
         app.monitor.close()
+
+    run_in_terminal(app.run, end)
     return app.return_code or 0
 
 
@@ -275,7 +277,7 @@ def replay(recording: Recording) -> int:
     from tracescope.ui.replay import ReplayApp, replay_of
 
     config, _ = _settings()
-    return ReplayApp(replay_of(recording), config).run() or 0
+    return run_in_terminal(ReplayApp(replay_of(recording), config).run, lambda: None) or 0
 
 
 def _settings() -> tuple[Config, TraceScopeError | None]:

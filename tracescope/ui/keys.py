@@ -187,6 +187,7 @@ COUNTING = [
 EXPORT = [
     Binding("right,tab", "form(1)", "Form", id="export.form", key_display="→", tooltip="bpftrace, BCC, libbpf"),
     Binding("left,shift+tab", "form(-1)", "Form back", id="export.form_back", show=False),
+    Binding("b", "buffer", "Buffer", id="export.buffer", tooltip="Of BCC and libbpf: ring buffer or perf buffer"),
     Binding("w", "save", "Save", id="export.save", tooltip="Write the files into a folder"),
 ]
 TEXT = [

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.counting.session import SummarySession
     from tracescope.attach.event_session import EventSession
+    from tracescope.attach.kernel.transport import Transport
     from tracescope.catalog.detail import Detail
     from tracescope.catalog.store import Catalog, Row
     from tracescope.catalog.topics import Choice
@@ -119,6 +120,8 @@ class ExportReady(Message):
 
     form: int
     files: dict[str, str] | TraceScopeError
+    transport: Transport | None = None
+    """What carries the events of these programs; None: nothing that could be chosen."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from tracescope.errors import TraceScopeError
-from tracescope.processes import ProcessEvent, event_from_json, events_from_json
+from tracescope.processes import ProcessEvent, event_from_json, events_from_json, events_from_lines
 from tracescope.recording import Recording, open_recording
 from tracescope.ui.process_feed import ProcessFeed
 
@@ -114,9 +114,10 @@ class Replay(ProcessFeed):
 
     def _read(self) -> Iterator[ProcessEvent]:
         try:
-            for rows in self.recording.batches():
-                events, damaged = events_from_json(rows)
+            for events, rows in self.recording.decoded(events_from_lines):
+                more, damaged = events_from_json(rows)
                 self.unreadable += damaged
                 yield from events
+                yield from more
         except TraceScopeError as error:
             self.error = error

@@ -28,10 +28,11 @@ from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
 from tracescope.sources.btf import Btf
 
-__all__ = ("BpftraceSession", "installed_version")
+__all__ = ("BpftraceSession", "installed_version", "types_for_bpftrace")
 
 _STRING = 200
 _PAGES = 1024
+_BTF = "/sys/kernel/btf"
 _TIMEOUT = 60.0
 # It hands nothing over before all is attached; that it is may be among what a full buffer lost. Seconds.
 _SIGNAL = 0.5
@@ -54,6 +55,19 @@ def installed_version(host: Host) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def types_for_bpftrace(host: Host) -> dict[str, str]:
+    """What a bpftrace that is started needs in its environment to find this kernel's types.
+
+    It looks for them among the numbered BTF objects, where kernels without BTF of modules (before 5.11) have none; a
+    file that is named there it takes instead of all the others.
+    """
+    try:
+        alone = host.names(_BTF) == ["vmlinux"]
+    except TraceScopeError:
+        return {}
+    return {"BPFTRACE_BTF": f"{_BTF}/vmlinux"} if alone else {}
+
+
 class BpftraceSession(BorrowedSession):
     """Starts bpftrace, reads what it prints, and ends it."""
 
@@ -65,6 +79,7 @@ class BpftraceSession(BorrowedSession):
         # Up to 0.19 its clock runs on while the machine is suspended.
         suspended = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         self._refused: Refusals = {}
+        self._types_found = types_for_bpftrace(host)
         self._text = partial(script, plan, version, seeds, parent=btf is not None)
         self._lines_of = partial(Lines, plan, _STRING - 1, 0 if version >= (0, 20) else suspended)
         super().__init__(plan, where, btf, buffer=buffer, program_text=self._text())
@@ -153,12 +168,12 @@ class BpftraceSession(BorrowedSession):
             file.write(self.program_text)
         settings = {"STRLEN": _STRING, "MAX_STRLEN": _STRING, "PERF_RB_PAGES": _PAGES, "MAX_PROBES": 4096}
         settings["MAX_MAP_KEYS"] = 65536
-        environment = {**os.environ, **{f"BPFTRACE_{name}": str(value) for name, value in settings.items()}}
+        environment = {f"BPFTRACE_{name}": str(value) for name, value in settings.items()}
         try:
             return subprocess.Popen(
                 # The shell's number becomes that of bpftrace, and the script's argument.
                 ["sh", "-c", 'exec bpftrace -q -B line -f json "$0" $$', path],
-                env=environment, stdin=subprocess.DEVNULL,
+                env={**self._types_found, **os.environ, **environment}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
         except OSError as error:

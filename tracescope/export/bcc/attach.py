@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.model import EventFormat, ProbeKind
 
 __all__ = ("attach_lines", "tracepoint_line")

@@ -6,26 +6,28 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.program.filters import follow_text
 from tracescope.attach.targets.target import Shape, Target, UserPlace
 from tracescope.attach.targets.words import load
 from tracescope.errors import Refused
 from tracescope.export.bcc.attach import attach_lines, tracepoint_line
+from tracescope.export.bcc.run import stream_text
 from tracescope.export.bcc.tables import count_tables, event_tables
 from tracescope.export.bcc.words import MEMBER, PARENT, words
 from tracescope.export.c.events import key_struct, structs, tracer_keys
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.helpers import helpers_used
-from tracescope.export.c.programs import ENTRIES, Program, programs
+from tracescope.export.c.program import Program, probes_of
+from tracescope.export.c.programs import ENTRIES, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 from tracescope.model import EventFormat, ProbeKind
 
-__all__ = ("COUNT_OPTION", "TITLE", "head_text", "project", "python_values", "tree_parts")
+__all__ = ("COUNT_OPTION", "head_text", "named_members", "project", "python_values", "tree_parts")
 
-TITLE = "TIME            PID     TID     PPID    COMM PROBE VALUES"
 _TRAMPOLINES = """
 /* BCC attaches these by their names. Since it takes functions of modules, the module is part of the name. */
 #ifdef MODULE_KFUNC_PROBE
@@ -57,16 +59,16 @@ def project(tracer: Tracer) -> dict[str, str]:
 
         return exec_program(tracer)
     tracer = replace(tracer, targets=tuple(one for target in tracer.targets for one in _sites(target)))
-    made = programs(tracer, words())
+    made = programs(tracer, words(tracer.transport))
     c_text = _program(tracer, made)
-    values = python_values(tracer, c_text, set(_members(tracer)), _what(made))
+    values = python_values(tracer, c_text, set(named_members(tracer)), _what(made))
     _, before, after = tree_parts(tracer)
     lines = [*before, *attach_lines(made), *after]
     values |= {
-        "ABOUT": "".join(f"{note}\n" for note in tracer.notes),
+        "ABOUT": "".join(f"{note}\n" for note in (*tracer.notes, "") if tracer.notes),
         "COUNT_OPTION": "" if tracer.counts else COUNT_OPTION,
         "TABLES": count_tables(tracer, made) if tracer.counts else event_tables(made),
-        "OUTPUT": template("counts.py.in", {}) if tracer.counts else template("stream.py.in", {"TITLE": TITLE}),
+        "OUTPUT": template("counts.py.in", {}) if tracer.counts else stream_text("stream.py.in", tracer.transport),
         "ATTACH": "".join(f"    {line}\n" for line in lines),
     }
     return {f"{tracer.name}.py": template("program.py.in", values)}
@@ -76,7 +78,7 @@ COUNT_OPTION = '    parser.add_argument("-n", "--count", type=int, metavar="N", 
 
 
 def _what(made: list[Program]) -> str:
-    return f"Prints events of {', '.join(dict.fromkeys(one.target.probe for one in made))}"
+    return f"Prints events of {', '.join(probes_of(made))}"
 
 
 def python_values(tracer: Tracer, c_text: str, members: set[tuple[str, str]], what: str) -> dict[str, str]:
@@ -88,6 +90,7 @@ def python_values(tracer: Tracer, c_text: str, members: set[tuple[str, str]], wh
         "PROGRAM": c_text.replace('"""', "'''").expandtabs(4).strip("\n"),
         "MEMBERS": repr(wanted),
         "FILTERS": ascii({name: list(getattr(tracer.filters, name)) for name in ("pid", "tid", "uid", "comm")}),
+        "SINCE": "5.8" if tracer.transport is Transport.RING and not tracer.counts else "5.5",
         "WHAT": ascii(what.replace("%", "%%")),
     }
 
@@ -104,7 +107,7 @@ def _sites(target: Target) -> Iterator[Target]:
         yield replace(target, place=replace(place, sites=sites))
 
 
-def _members(tracer: Tracer) -> Iterable[tuple[str, str]]:
+def named_members(tracer: Tracer) -> Iterable[tuple[str, str]]:
     """Every member that an expression of this tracer may name."""
     from tracescope.export.c.members import members
 
@@ -118,18 +121,18 @@ _NAMESPACE = (
 
 
 def _program(tracer: Tracer, made: list[Program]) -> str:
-    dialect = words()
+    dialect = words(tracer.transport)
     body = "".join(program.text for program in made)
     if tracer.counts:
         shared = key_struct(tracer_keys(tracer), hist=bool(tracer.hist))
         maps = dialect.hash_map("counts", "struct count_key", "u64", ENTRIES)
     else:
-        shared, maps = structs(made), dialect.ring("events")
+        shared, maps = structs(made), dialect.events([one.struct for one in made])
     if "stacks." in body:
         maps += dialect.stack_map("stacks", ENTRIES)
     head = head_text(tracer, f"{shared}\n{maps}", parent=not tracer.counts or "parent()" in body)
-    head += BUCKET.replace("@INLINE@", "inline") if tracer.hist else ""
-    head += "" if tracer.counts else FILL.replace("@INLINE@", "inline")
+    head += BUCKET.replace("@INLINE@", dialect.inline) if tracer.hist else ""
+    head += "" if tracer.counts else FILL.replace("@INLINE@", dialect.inline)
     head += _TRAMPOLINES if any(one.target.kind in (ProbeKind.FENTRY, ProbeKind.FEXIT) for one in made) else ""
     used = helpers_used(body)
     return head + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_parts(tracer)[0]

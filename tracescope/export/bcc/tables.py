@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tracescope.attach.ask.summary import KeyKind
 from tracescope.export.c.carried import ARGUMENT_BYTES, ARGUMENTS, Column, Form
 from tracescope.export.c.events import tracer_keys
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 
 __all__ = ("HEAD_CLASS", "class_text", "count_tables", "event_tables")

@@ -1,13 +1,17 @@
-"""The words of BCC's C: maps, ring buffer, members of structs. Pure."""
+"""The words of BCC's C: maps, what carries events, members of structs. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import indent
+
 from tracescope.attach.expression.chain import Offset
+from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.targets.operand import operand_text
 from tracescope.attach.targets.target import FunctionPlace, Shape, Target, UserPlace
 from tracescope.export.c.carried import Carried
 from tracescope.export.c.context import Context, bcc_context
-from tracescope.export.c.dialect import Dialect, members_of
+from tracescope.export.c.dialect import Dialect, members_of, room_text
 from tracescope.model import ProbeKind
 
 __all__ = ("MEMBER", "PARENT", "words")
@@ -36,7 +40,11 @@ static inline u32 parent(void)
 class _Bcc:
     """The words of BCC's C."""
 
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
     parent = MEMBER + PARENT
+    inline = "inline"
     lose = "int zero = 0;\n\nlost.atomic_increment(zero);\n"
 
     def context(self, target: Target, rows: tuple[Carried, ...], name: str) -> Context:
@@ -70,13 +78,19 @@ class _Bcc:
             return f'BPF_TABLE("lru_hash", {key}, {value}, {name}, {entries});\n'
         return f"BPF_HASH({name}, {key}, {value}, {entries});\n"
 
+    def per_cpu(self, name: str, value: str) -> str:
+        return f"BPF_PERCPU_ARRAY({name}, {value}, 1);\n"
+
     def stack_map(self, name: str, entries: int) -> str:
         # BPF_STACK_TRACE() rounds up with a function of the kernel's headers.
         rounded = 1 << (entries - 1).bit_length()
         return f'BPF_TABLE("stacktrace", int, struct bpf_stacktrace, {name}, {rounded});\n'
 
-    def ring(self, name: str) -> str:
-        return f"BPF_RINGBUF_OUTPUT({name}, {_RING_PAGES});\n"
+    def events(self, structs: Sequence[str]) -> str:
+        if self._transport is Transport.RING:
+            return f"BPF_RINGBUF_OUTPUT(events, {_RING_PAGES});\n"
+        declared = "BPF_PERF_OUTPUT(events);\n"
+        return declared + (room_text(self, structs) if structs else "")
 
     def lookup(self, table: str, key: str) -> str:
         return f"{table}.lookup(&{key})"
@@ -87,16 +101,23 @@ class _Bcc:
     def delete(self, table: str, key: str) -> str:
         return f"{table}.delete(&{key})"
 
-    def reserve(self, ring: str, size: str) -> str:
-        return f"{ring}.ringbuf_reserve({size})"
+    def reserve(self) -> str:
+        return "events.ringbuf_reserve(sizeof(*event))" if self._transport is Transport.RING else "room()"
 
-    def submit(self, ring: str, event: str) -> str:
-        return f"{ring}.ringbuf_submit({event}, 0)"
+    def submit(self) -> str:
+        if self._transport is Transport.RING:
+            return "events.ringbuf_submit(event, 0);\n"
+        return f"if ({self.output('event', 'sizeof(*event)')}) {{\n{indent(self.lose, chr(9))}}}\n"
+
+    def output(self, event: str, size: str) -> str:
+        if self._transport is Transport.RING:
+            return f"events.ringbuf_output({event}, {size}, 0)"
+        return f"events.perf_submit(ctx, {event}, {size})"
 
     def stack(self, table: str, flags: str) -> str:
         return f"{table}.get_stackid(ctx, {flags})"
 
 
-def words() -> Dialect:
+def words(transport: Transport = Transport.RING) -> Dialect:
     """BCC's, as the writers of programs ask for them."""
-    return _Bcc()
+    return _Bcc(transport)

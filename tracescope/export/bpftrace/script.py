@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 
 from tracescope.attach.ask.keys import parse_keys, parse_linear
 from tracescope.attach.ask.scope import scope_of
@@ -16,9 +18,11 @@ from tracescope.attach.expression.typed import reads
 from tracescope.attach.plan import Filters
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused, UsageError
+from tracescope.export.bpftrace.exec_pair import MAPS, PAIR_NOTES, forget, keep, print_kept, returns_too
 from tracescope.export.bpftrace.printing import fields_of, form_of, format_of, printfs, stored, time_of
-from tracescope.export.bpftrace.words import Version, Words, quoted
+from tracescope.export.bpftrace.words import Version, Words, bracketed, quoted
 from tracescope.export.c.members import asked
+from tracescope.export.exec_tracer import is_exec_pair
 from tracescope.export.tracer import Tracer
 from tracescope.model import Field, ProbeKind
 
@@ -27,6 +31,7 @@ __all__ = ("NEWEST", "one_liner", "script")
 NEWEST: Version = (0, 27)
 _OLDEST: Version = (0, 11)
 _PROBE = re.compile(r"[\w:.@+/-]+", re.ASCII)
+_UNDER = {"tid": "the thread's id", "curtask": "the task"}
 _PLACELESS = (ProbeKind.INTERVAL, ProbeKind.PROFILE, ProbeKind.SOFTWARE, ProbeKind.HARDWARE)
 _OLD_FORMAT = 60
 """Before 0.12 a format was a string like any other: of 64 bytes."""
@@ -81,8 +86,12 @@ class _Script:
         """The whole program."""
         major, minor = self._version
         yield "#!/usr/bin/env bpftrace"
-        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}."
-        if any(target.shape is Shape.EXEC for target in self._tracer.targets):
+        yield f"// {self._tracer.name}, written by TraceScope for bpftrace {major}.{minor}. Run it as root."
+        yield f"// Ctrl-C ends it{', and prints what the kernel counted' if self._counts else ''}."
+        yield "// Text of the traced programs is printed as it is: `| cat -v` keeps it from controlling the terminal."
+        if is_exec_pair(self._tracer):
+            yield from (f"// {note}" for note in PAIR_NOTES)
+        elif any(target.shape is Shape.EXEC for target in self._tracer.targets):
             yield from (f"// {note}" for note in _EXEC_NOTES)
         body = list(self._blocks())
         if self._splits and any(line.lstrip().startswith("printf(") for line in body):
@@ -98,8 +107,9 @@ class _Script:
 
     def _blocks(self) -> Iterator[str]:
         yield from self._begin()
+        pairs = count()
         for target in self._tracer.targets:
-            yield from self._target(target)
+            yield from self._target(target, next(pairs) if target.end is not None else 0)
         yield from self._leave()
 
     def _begin(self) -> Iterator[str]:
@@ -117,19 +127,20 @@ class _Script:
 
     def _leave(self) -> Iterator[str]:
         if self._tracer.filters.tree:
-            yield from self._action("tracepoint:sched:sched_process_exit", ["@tree[tid]"], [self._delete("tree")])
+            yield from self._action(
+                "tracepoint:sched:sched_process_exit",
+                ["@tree[tid]"],
+                [self._words(self._tracer.targets[0]).delete("tree", "tid")],
+            )
         if self._maps:
             yield from self._action("END", [], [f"clear(@{name});" for name in self._maps])
 
-    def _words(self, target: Target, *, at_end: bool = False) -> Words:
-        return Words(self._version, target, at_end)
-
-    def _delete(self, name: str) -> str:
-        return f"delete(@{name}, tid);" if self._version >= (0, 22) else f"delete(@{name}[tid]);"
+    def _words(self, target: Target) -> Words:
+        return Words(self._version, target)
 
     # One probe
 
-    def _target(self, target: Target) -> Iterator[str]:
+    def _target(self, target: Target, number: int) -> Iterator[str]:
         scope = scope_of(target, self._tracer.btf)
         conditions = _filtered(self._tracer.filters)
         if target.end is None:
@@ -137,18 +148,23 @@ class _Script:
             yield from self._action(target.probe, self._tests(conditions, words, scope), self._body(words, scope))
             return
         kept = self._kept(target, scope)
-        enter = self._words(target)
-        body = [f"@{enter.kept(field)}[tid] = {stored(enter, field)};" for field in kept] + ["@start[tid] = nsecs;"]
-        yield "// Entry and return are one event: what is known at entry waits under the thread's id."
+        suffix = f"_{number}" if number else ""
+        enter = Words(self._version, target, suffix=suffix)
+        names = [*(enter.kept(field) for field in kept), f"start{suffix}"]
+        body = [f"@{enter.kept(field)}[{enter.thread}] = {stored(enter, field)};" for field in kept]
+        lists = target.shape is Shape.EXEC and not self._counts
+        body += [*(keep(enter) if lists else ()), f"{enter.start} = nsecs;"]
+        yield f"// Entry and return are one event: what is known at entry waits under {_UNDER[enter.thread]}."
         yield from self._action(target.probe, conditions, body)
-        words = self._words(target, at_end=True)
-        gone = [self._delete(name) for name in (*(enter.kept(field) for field in kept), "start")]
-        self._maps |= dict.fromkeys((*(enter.kept(field) for field in kept), "start"))
+        words = replace(enter, at_end=True)
+        gone = [*(forget(words) if lists else ()), *(words.delete(name, words.thread) for name in names)]
+        self._maps |= dict.fromkeys((*(MAPS if lists else ()), *names))
         test = self._tests([], words, scope)
         inner = self._body(words, scope)
         if test:
-            inner = [f"if ({' && '.join(test)}) {{", *(f"  {line}" for line in inner), "}"]
-        yield from self._action(target.end.probe, ["@start[tid]"], [*inner, *gone])
+            inner = [f"if {bracketed(' && '.join(test))} {{", *(f"  {line}" for line in inner), "}"]
+        for returned in (target.end.probe, *returns_too(target)):
+            yield from self._action(returned, [words.start], [*inner, *gone])
 
     def _action(self, probe: str, tests: list[str], body: list[str]) -> Iterator[str]:
         yield self._probe(probe)
@@ -163,7 +179,9 @@ class _Script:
         if kind in (ProbeKind.CACHE, ProbeKind.PMU):
             raise Refused(f"{probe} cannot be written for bpftrace", "it has no such kind of probe")
         if kind == ProbeKind.RAWTRACEPOINT and self._version < (0, 19):
-            raise Refused(f"{probe} cannot be written for this bpftrace", "raw tracepoints work from 0.19 on")
+            raise Refused(
+                f"{probe} cannot be written for this bpftrace", "raw tracepoints work from 0.19 on", "--target 0.19"
+            )
         if kind in (ProbeKind.FENTRY, ProbeKind.FEXIT):
             module, _, function = rest.partition(":")
             if self._version < (0, 17) and module != "vmlinux":
@@ -222,7 +240,7 @@ class _Script:
             values.append(words.field(field) if words.at_end else stored(words, field))
         if words.at_end:
             formats += ["ret=%lld", "duration_ns=%llu"]
-            values += [words.result(), "nsecs - @start[tid]"]
+            values += [words.result(), f"nsecs - {words.start}"]
         for number, text in enumerate(one for given in self._tracer.show for one in parse_list(given)):
             typed = check_value(text, scope)
             formats.append(f"show{number}={form_of(typed)}")
@@ -243,14 +261,16 @@ class _Script:
         return quoted(name.encode("utf-8", "surrogateescape")) if placeless else "probe"
 
     def _print(self, words: Words, formats: list[str], values: list[str]) -> list[str]:
-        joins = words.target.shape is Shape.EXEC
-        end = "argv=" if joins else r"\n"
+        is_exec = words.target.shape is Shape.EXEC
+        end = "argv=" if is_exec else r"\n"
         when, time_values, before = time_of(self._version)
         head = f"{when}%d %d %d %s %s"
         given = [*time_values, "pid", "tid", words.ppid, "comm", self._own_name(words), *values]
         forms = [*head.split(), *formats, end]
         lines = [*before, *printfs(forms, given, _OLD_FORMAT if self._splits else 0)]
-        if joins:
+        if is_exec and words.at_end:
+            lines += print_kept(words)
+        elif is_exec:
             lines += [*(f"// {note}" for note in _JOIN), f"join({words.dot}argv);"]
         return lines
 

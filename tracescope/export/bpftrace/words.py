@@ -30,13 +30,14 @@ from tracescope.attach.targets.target import Shape, Target
 from tracescope.errors import Refused
 from tracescope.model import Field
 
-__all__ = ("Version", "Words", "quoted")
+__all__ = ("Version", "Words", "bracketed", "quoted")
 
 Version: TypeAlias = tuple[int, int]
 _PATH = re.compile(r"(args\.\w+|\w+)(.*)", re.DOTALL)
 _SAFE = re.compile(r"[\w.\->\[\]]*", re.ASCII)
 _SAME = ("pid", "tid", "uid", "gid", "cpu", "cgroup", "comm")
 _MOST_TEXT = 63
+_OURS = ("start", "tree", "argv", "argc")
 _ESCAPED = {'"': '\\"', "\\": "\\\\"}
 
 
@@ -51,6 +52,17 @@ def quoted(data: bytes) -> str:
     return '"' + "".join(_ESCAPED.get(chr(byte), chr(byte)) for byte in data) + '"'
 
 
+def bracketed(condition: str) -> str:
+    """A condition in brackets, but not in two pairs of them."""
+    inner = condition[1:-1]
+    depth, lowest = 0, 0
+    for char in inner:
+        depth += (char == "(") - (char == ")")
+        lowest = min(lowest, depth)
+    whole = condition[:1] == "(" and condition[-1:] == ")" and lowest == 0 and '"' not in inner
+    return condition if whole else f"({condition})"
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What the names in an expression are called at this target; at the end of a pair, those kept from the entry."""
@@ -58,6 +70,24 @@ class Words:
     version: Version
     target: Target
     at_end: bool = False
+    suffix: str = ""
+    """Of the maps that wait for the return: of each pair its own, as one may happen within another."""
+
+    @property
+    def thread(self) -> str:
+        """What a call is kept under. The task of an exec stays the same, its thread id does not."""
+        return "curtask" if self.target.shape is Shape.EXEC else "tid"
+
+    @property
+    def start(self) -> str:
+        """When the call began."""
+        return f"@start{self.suffix}[{self.thread}]"
+
+    def delete(self, name: str, key: str) -> str:
+        """The statement that takes an element out of a map."""
+        if self.version < (0, 22):
+            return f"delete(@{name}[{key}]);"
+        return f"delete(@{name}, {f'({key})' if ',' in key else key});"
 
     @property
     def dot(self) -> str:
@@ -71,19 +101,21 @@ class Words:
 
     def kept(self, field: Field) -> str:
         """The map that holds an argument until the return; not one of those that every script may have."""
-        return f"{field.name}_" if field.name in ("start", "tree") else field.name
+        return f"{field.name}{'_' if field.name in _OURS else ''}{self.suffix}"
 
     def field(self, field: Field) -> str:
         """An argument's value as this probe has it; raises Refused where bpftrace does not give it."""
         shape, name = self.target.shape, field.name
         if self.at_end:
-            return f"@{self.kept(field)}[tid]"
+            if shape is Shape.EXEC and field.name in ("argv", "envp"):
+                raise Refused(f"bpftrace cannot say {name} at the return", "the list was the caller's", "args.filename")
+            return f"@{self.kept(field)}[{self.thread}]"
         if shape is Shape.SAMPLE:
             raise Refused(f"bpftrace does not know {name} of {self.target.probe}", "it gives a sample no arguments")
         if not (name.isidentifier() and name.isascii()):
             raise Refused(f"bpftrace cannot name an argument of {self.target.probe}", "it is no identifier")
         if field.location and self.version < (0, 12):
-            raise Refused(f"bpftrace cannot read {name} here", "it knows texts of no fixed size from 0.12 on")
+            return self._old_text(field)
         if shape is Shape.RESULT:
             return _returned(field)
         if shape is Shape.WORDS and name == "ret" and str(self.target.kind) == "fexit":
@@ -95,6 +127,14 @@ class Words:
             # The kernel hands over 8 bytes; of an int the upper half means nothing.
             return f"{self.dot}{name}" if size == 8 else f"({'' if signed else 'u'}int{8 * size}){self.dot}{name}"
         return f"{self.dot}{name}"
+
+    def _old_text(self, field: Field) -> str:
+        """Where a text of no fixed size lies in the record: 0.12 is the first to know."""
+        if field.location != "__data_loc":
+            raise Refused(
+                f"bpftrace cannot read {field.name} here", "it knows such texts from 0.12 on", "--target 0.12"
+            )
+        return f"((uint64)args + (args->data_loc_{field.name} & 65535))"
 
     def _word(self, field: Field) -> str:
         word = f"arg{field.offset // 8 - 1}"
@@ -121,7 +161,7 @@ class Words:
             case Change(sign, operand):
                 return f"({sign}{self.expression(operand)})"
             case Negation(operand):
-                return f"!({self.expression(operand)})"
+                return f"!{bracketed(self.expression(operand))}"
             case Junction(sign, parts):
                 return "(" + f" {sign} ".join(self.expression(part) for part in parts) + ")"
             case Calculation(sign, left, right) | Comparison(sign, left, right):
@@ -176,7 +216,7 @@ class Words:
             case "time_ns":
                 return "nsecs"
             case "duration_ns":
-                return "(nsecs - @start[tid])"
+                return f"(nsecs - {self.start})"
             case "ret" | "args.ret":
                 return self.result()
         name = root.removeprefix("args.")

@@ -106,6 +106,8 @@ _TAKEN = frozenset(
         "one",
         "found",
         "self",
+        "room",
+        "rooms",
     ]
 )
 """C's words, and those of the programs."""

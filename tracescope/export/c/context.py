@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tracescope.attach.targets.target import Shape, Target
 from tracescope.attach.targets.words import word_value
 from tracescope.errors import Refused
-from tracescope.export.c.carried import Carried, identifier
+from tracescope.export.c.carried import Carried, fresh
 from tracescope.model import EventFormat, Field, ProbeKind
 from tracescope.sources.btf import Btf
 from tracescope.sources.btf_types import Kind
@@ -32,43 +32,45 @@ class Context:
 
 def record_struct(format_: EventFormat, name: str) -> str:
     """The record of a tracepoint as a struct of its own, laid out as its format file says."""
-    lines, at, pads = [], 0, 0
+    lines, at, pads, names = [], 0, 0, _members(format_)
     for field in sorted(format_.fields, key=lambda one: one.offset):
         if field.offset > at:
             lines.append(f"\tchar pad_{pads}[{field.offset - at}];")
             pads += 1
-        lines.append(f"\t{_member(field)}")
+        lines.append(f"\t{_member(field, names[field.name])}")
         at = field.offset + field.size
     inner = "\n".join(lines)
     return f"/* As events/{format_.group}/{format_.name}/format of tracefs says. */\nstruct {name} {{\n{inner}\n}};\n\n"
 
 
-def _member(field: Field) -> str:
+def _member(field: Field, name: str) -> str:
     if field.location:
-        return f"u32 {field.location}_{identifier(field.name)};"
+        return f"u32 {name};"
     sign = "s" if field.signed else "u"
     if field.array is None and field.size in (1, 2, 4, 8):
-        return f"{sign}{8 * field.size} {identifier(field.name)};"
-    return f"{'char' if field.type in ('char', 'const char') else 'u8'} {identifier(field.name)}[{field.size}];"
+        return f"{sign}{8 * field.size} {name};"
+    return f"{'char' if field.type in ('char', 'const char') else 'u8'} {name}[{field.size}];"
 
 
 def _members(format_: EventFormat) -> dict[str, str]:
-    """How a record's fields are named in a struct of ours or of BTF's."""
-    return {
-        field.name: f"ctx->{field.location}_{identifier(field.name)}" if field.location else _plain(field)
-        for field in format_.fields
-    }
+    """How a record's fields are named in a struct of ours: each otherwise, and not as what fills its gaps."""
+    pads = [f"pad_{number}" for number, _ in enumerate(format_.fields)]
+    names: dict[str, str] = {}
+    for field in format_.fields:
+        word = f"{field.location}_{field.name}" if field.location else field.name
+        names[field.name] = fresh(word, (*pads, *names.values()))
+    return names
 
 
-def _plain(field: Field) -> str:
-    return f"ctx->{identifier(field.name)}"
+def _own_members(format_: EventFormat) -> dict[str, str]:
+    return {field: f"ctx->{name}" for field, name in _members(format_).items()}
 
 
 def bcc_context(target: Target, rows: tuple[Carried, ...], name: str) -> Context:
     """For BCC with headers or without: what it needs is declared in the program itself."""
     if target.shape in _RECORDS:
         struct = f"{name}_args"
-        return Context(f"struct {struct} *ctx", _members(target.format), {}, record_struct(target.format, struct))
+        return Context(f"struct {struct} *ctx", _own_members(target.format), {}, record_struct(target.format, struct))
     return Context("u64 *ctx", {one.field.name: _word(target, one.field) for one in rows}, {})
 
 
@@ -84,7 +86,7 @@ def libbpf_context(target: Target, rows: tuple[Carried, ...], name: str, btf: Bt
         if struct:
             return Context(f"struct {struct} *ctx", dict(_raw_members(target.format)), {})
         own = f"{name}_args"
-        return Context(f"struct {own} *ctx", _members(target.format), {}, record_struct(target.format, own))
+        return Context(f"struct {own} *ctx", _own_members(target.format), {}, record_struct(target.format, own))
     words = {one.field.name: _libbpf_word(target, one.field) for one in rows}
     if target.shape is Shape.OPERANDS:
         words = {one.field.name: one.name for one in rows}

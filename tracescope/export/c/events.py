@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind
+from tracescope.attach.kernel.transport import Transport
 from tracescope.export.c.carried import Column
 from tracescope.export.c.keys import Key, keys_of
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 
 __all__ = ("HEAD_STRUCT", "header", "header_text", "key_struct", "structs", "tracer_keys")
@@ -30,9 +31,7 @@ _HEADER = """\
 #define {guard}
 
 #define MAX_FILTERS 16
-#define RING_BYTES (4 << 20)
-#define STACK_DEPTH 127
-
+{sizes}
 /* A thread's name, to be compared as two words. */
 struct comm_name {{
 	union {{
@@ -46,15 +45,23 @@ struct comm_name {{
 """
 
 
+_RING_SIZE = "#define RING_BYTES (4 << 20) /* of all CPUs together; a power of two */\n"
+_PERF_SIZE = "#define PERF_PAGES 64 /* of each CPU; a power of two */\n"
+
+
 def header(tracer: Tracer, made: list[Program]) -> str:
     """The header file."""
     body = key_struct(tracer_keys(tracer), hist=bool(tracer.hist)) if tracer.counts else structs(made)
-    return header_text(tracer.name, body)
+    return header_text(tracer, body)
 
 
-def header_text(name: str, body: str) -> str:
+def header_text(tracer: Tracer, body: str) -> str:
     """The header file with these structs."""
-    return _HEADER.format(name=name, guard=f"{name.upper()}_H", body=body)
+    if tracer.counts:
+        sizes = "#define STACK_DEPTH 127\n" if any(key.kind.is_stack for key in tracer_keys(tracer)) else ""
+    else:
+        sizes = _RING_SIZE if tracer.transport is Transport.RING else _PERF_SIZE
+    return _HEADER.format(name=tracer.name, guard=f"{tracer.name.upper()}_H", body=body, sizes=sizes)
 
 
 def tracer_keys(tracer: Tracer) -> list[Key]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from textwrap import indent
 
 from tracescope.attach.ask.asked import before
@@ -22,27 +22,15 @@ from tracescope.export.c.carried import Carried, Column, Form, carried, fresh
 from tracescope.export.c.context import Context
 from tracescope.export.c.dialect import Dialect
 from tracescope.export.c.keys import Key, keys_of
+from tracescope.export.c.program import Program
 from tracescope.export.c.statements import bracketed, comment, fill, keyed, lines_of, show, shown, unused, uses
+from tracescope.export.exec_tracer import is_exec_pair
 from tracescope.export.tracer import Tracer
 
-__all__ = ("ENTRIES", "Program", "programs")
+__all__ = ("ENTRIES", "programs")
 
 ENTRIES = 10240
 _STRUCTS = ("args", "end_args", "entry", "event")
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One probe's: `columns` are what its events have; `text` is all of its C."""
-
-    number: int
-    function: str
-    struct: str
-    target: Target
-    columns: tuple[Column, ...]
-    text: str
-    entry: str = ""
-    """The function at the entry, where entry and return are one event."""
 
 
 def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
@@ -53,9 +41,17 @@ def programs(tracer: Tracer, dialect: Dialect) -> list[Program]:
         )
     if tracer.counts and tracer.show:
         raise UsageError("--show is about single events", "here the kernel counts", "leave it out")
+    if is_exec_pair(tracer):
+        raise Refused(
+            "these options do not go with execve as one event",
+            "BCC and libbpf write its calls as the process tracer does",
+            "only --where and filters, or leave out --pair",
+        )
     found: list[Program] = []
     for number, target in enumerate(tracer.targets):
         last = target.probe.rpartition(":")[2]
+        # Of a pair: the call, and not its entry.
+        last = last.removeprefix("sys_enter_") if target.end is not None else last
         kind = str(target.kind)
         taken = {one.struct.removesuffix("_event") for one in found}
         name = fresh(last if kind == "tracepoint" else f"{kind}_{last}", taken)
@@ -75,7 +71,8 @@ class _Writer:
         self._definitions = ""
         self._prefixes = 0
         self._entry = dialect.function(target, f"enter_{name}")
-        self._function = dialect.function(target.end or target, f"on_{name}")
+        word = "on" if target.end is None else "exit"
+        self._function = dialect.function(target.end or target, f"{word}_{name}")
         self._counts = tracer.counts
         self._scope = self._named(scope_of(target, tracer.btf))
 
@@ -249,10 +246,10 @@ class _Writer:
         lose = indent(self._dialect.lose, "\t\t")
         leave = indent(self._leave(), "\t")
         return (
-            f"\n\tevent = {self._dialect.reserve('events', 'sizeof(*event)')};\n"
+            f"\n\tevent = {self._dialect.reserve()};\n"
             f"\tif (!event) {{\n{lose}{leave}\t}}\n"
             f"\tfill(&event->head, {self._number});\n{fills}"
-            f"\t{self._dialect.submit('events', 'event')};\n"
+            f"{indent(self._dialect.submit(), chr(9))}"
         )
 
     # Counting

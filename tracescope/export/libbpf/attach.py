@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tracescope.attach.targets.target import PerfPlace, Target, UserPlace
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
 

@@ -7,7 +7,7 @@ from tracescope.export.c.carried import Form
 from tracescope.export.c.events import tracer_keys
 from tracescope.export.c.keys import Key
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.libbpf.stream import FOLLOW
 from tracescope.export.tracer import Tracer
 
@@ -172,7 +172,7 @@ def counting(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         counted = _COUNTED % values
     return {
         "BODY": f"\nstatic const char *const probes[] = {{{labels}}};\n{counted}{follow}",
-        "RING_VARIABLE": "",
+        "BUFFER_VARIABLE": "",
         "AFTER_ATTACH": "",
         "WAIT": "\t\tusleep(50000);\n",
         "FINISH": (

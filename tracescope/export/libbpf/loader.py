@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tracescope.errors import Refused
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program, probes_of
+from tracescope.export.exec_programs import what_text
 from tracescope.export.libbpf.attach import attach_more_text
 from tracescope.export.libbpf.counts import counting
-from tracescope.export.libbpf.stream import CLOCK, FOLLOW, ON_EVENT, PRINT_HEAD, stream_values, streaming
+from tracescope.export.libbpf.stream import CLOCK, FOLLOW, PRINT_HEAD, on_event_text, stream_values, streaming
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 
@@ -45,7 +46,7 @@ def _values(tracer: Tracer, what: str) -> dict[str, str]:
 
 
 def _usage(made: list[Program]) -> str:
-    return "Prints events of\\n" + "\\n".join(f"    {c_string(one.target.probe)[1:-1]}" for one in made)
+    return "Prints events of\\n" + "\\n".join(f"    {c_string(probe)[1:-1]}" for probe in probes_of(made))
 
 
 def _few(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,8 +83,9 @@ _LAST = """\
 
 def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
     """NAME.c of the exec tracer: how its events are printed, and the cases that tell them apart."""
-    values = _values(tracer, "Shows programs that start, fail to start, and end.") | stream_values(tracer)
-    values["BODY"] = f"{PRINT_HEAD}{CLOCK}{printing}{ON_EVENT % cases}{FOLLOW if tracer.filters.tree else ''}"
+    values = _values(tracer, what_text(tracer)) | stream_values(tracer)
+    values["BODY"] = f"{PRINT_HEAD}{CLOCK}{printing}{on_event_text(tracer, cases)}"
+    values["BODY"] += FOLLOW if tracer.filters.tree else ""
     values["BODY"] += attach_more_text(tracer, [])
     values["AFTER_ATTACH"] = (_LAST if tracer.filters.tree else "") + values["AFTER_ATTACH"]
     return template("loader.c", values)
@@ -91,6 +93,6 @@ def exec_loader(tracer: Tracer, printing: str, cases: str) -> str:
 
 def readme(tracer: Tracer, made: list[Program]) -> str:
     """README.md."""
-    listed = "".join(f"    {one.target.probe}\n" for one in made if one.target.probe.isprintable())
+    listed = "".join(f"    {probe}\n" for probe in probes_of(made) if probe.isprintable())
     notes = "".join(f"{note}\n" for note in tracer.notes)
     return template("README.md", {"NAME": tracer.name, "PROBES": listed, "NOTES": f"\n{notes}" if notes else ""})

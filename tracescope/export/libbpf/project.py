@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import re
 
-from tracescope.attach.expression.chain import Offset
-from tracescope.attach.targets.target import FunctionPlace, PerfPlace, Shape, Target, TracepointPlace, UserPlace
-from tracescope.errors import Refused
-from tracescope.export.c.carried import Carried
-from tracescope.export.c.context import Context, libbpf_context
-from tracescope.export.c.dialect import Dialect, members_of
+from tracescope.export.c.dialect import Dialect
 from tracescope.export.c.events import header
 from tracescope.export.c.filters import cgroup_test
 from tracescope.export.c.helpers import helpers_used
-from tracescope.export.c.programs import ENTRIES, Program, programs
+from tracescope.export.c.program import Program
+from tracescope.export.c.programs import ENTRIES, programs
 from tracescope.export.c.shared import BUCKET, FILL
 from tracescope.export.c.tree import libbpf_tree
 from tracescope.export.exec_tracer import is_exec
 from tracescope.export.libbpf import loader
+from tracescope.export.libbpf.words import words
 from tracescope.export.text import template
 from tracescope.export.tracer import Tracer
 from tracescope.model import ProbeKind
-from tracescope.sources.btf import Btf
 
-__all__ = ("head_text", "project", "words")
+__all__ = ("head_text", "project")
 
 _HEAD = """\
 /* {name}: written by TraceScope.{notes}
@@ -82,14 +78,6 @@ static __always_inline bool wanted(void)
 	       one_of(uids, uid_count, bpf_get_current_uid_gid()) && named();
 }}
 """
-_PARENT = """
-static __always_inline u32 parent(void)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, real_parent, tgid);
-}
-"""
 _PARAMETERS = """
 /* Older versions of bpf_tracing.h end at the fifth. */
 #ifndef PT_REGS_PARM6
@@ -102,99 +90,6 @@ _PARAMETERS = """
 #endif
 #endif
 """
-_SECTIONS = {
-    ProbeKind.KPROBE: "kprobe/",
-    ProbeKind.KRETPROBE: "kretprobe/",
-    ProbeKind.FENTRY: "fentry/",
-    ProbeKind.FEXIT: "fexit/",
-}
-
-
-class _Libbpf:
-    """The words of libbpf's C."""
-
-    parent = _PARENT
-    lose = "__sync_fetch_and_add(&lost, 1);\n"
-
-    def __init__(self, btf: Btf | None) -> None:
-        self._btf = btf
-
-    def context(self, target: Target, rows: tuple[Carried, ...], name: str) -> Context:
-        return libbpf_context(target, rows, name, self._btf)
-
-    def section(self, target: Target) -> str:
-        return f'SEC("{_section(target)}")\n'
-
-    def function(self, target: Target, name: str) -> str:  # noqa: ARG002 - what the protocol says
-        return name
-
-    def offset(self, step: Offset) -> str:
-        named, rest = members_of(step)
-        terms = [f"bpf_core_field_offset({struct}, {member})" for struct, member in named]
-        return " + ".join([*terms, *([f"{rest}ULL"] if rest or not terms else [])])
-
-    def hash_map(self, name: str, key: str, value: str, entries: int, *, lru: bool = False) -> str:
-        kind = "BPF_MAP_TYPE_LRU_HASH" if lru else "BPF_MAP_TYPE_HASH"
-        return (
-            f"struct {{\n\t__uint(type, {kind});\n\t__uint(max_entries, {entries});\n"
-            f'\t__type(key, {key});\n\t__type(value, {value});\n}} {name} SEC(".maps");\n'
-        )
-
-    def stack_map(self, name: str, entries: int) -> str:
-        return (
-            f"struct {{\n\t__uint(type, BPF_MAP_TYPE_STACK_TRACE);\n\t__uint(max_entries, {entries});\n"
-            f"\t__uint(key_size, sizeof(u32));\n\t__uint(value_size, STACK_DEPTH * sizeof(u64));\n"
-            f'}} {name} SEC(".maps");\n'
-        )
-
-    def ring(self, name: str) -> str:
-        return (
-            f"struct {{\n\t__uint(type, BPF_MAP_TYPE_RINGBUF);\n\t__uint(max_entries, RING_BYTES);\n"
-            f'}} {name} SEC(".maps");\n'
-        )
-
-    def lookup(self, table: str, key: str) -> str:
-        return f"bpf_map_lookup_elem(&{table}, &{key})"
-
-    def update(self, table: str, key: str, value: str, *, new: bool = False) -> str:
-        return f"bpf_map_update_elem(&{table}, &{key}, &{value}, {'BPF_NOEXIST' if new else 'BPF_ANY'})"
-
-    def delete(self, table: str, key: str) -> str:
-        return f"bpf_map_delete_elem(&{table}, &{key})"
-
-    def reserve(self, ring: str, size: str) -> str:
-        return f"bpf_ringbuf_reserve(&{ring}, {size}, 0)"
-
-    def submit(self, ring: str, event: str) -> str:  # noqa: ARG002
-        return f"bpf_ringbuf_submit({event}, 0)"
-
-    def stack(self, table: str, flags: str) -> str:
-        return f"bpf_get_stackid(ctx, &{table}, {flags})"
-
-
-def words(btf: Btf | None) -> Dialect:
-    """The words of libbpf's C, on a kernel with these types."""
-    return _Libbpf(btf)
-
-
-def _section(target: Target) -> str:
-    place = target.place
-    match place:
-        case TracepointPlace(name):
-            if target.shape is Shape.WORDS:
-                return f"raw_tp/{name}"
-            return f"tracepoint/{target.format.group}/{name}"
-        case FunctionPlace(name, _, offset):
-            if not all(char.isalnum() or char in "_." for char in name) or not name.isascii():
-                raise Refused(f"{target.probe} cannot be exported", "its name holds other characters than names do")
-            return f"{_SECTIONS[target.kind]}{name}{f'+{offset:#x}' if offset else ''}"
-        case UserPlace():
-            if target.kind is ProbeKind.USDT:
-                return "usdt"
-            return "uretprobe" if target.kind is ProbeKind.URETPROBE else "uprobe"
-        case PerfPlace():
-            return "perf_event"
-    raise Refused(f"{target.probe} cannot be exported", "libbpf has no such kind of program")
 
 
 def project(tracer: Tracer) -> dict[str, str]:
@@ -203,7 +98,7 @@ def project(tracer: Tracer) -> dict[str, str]:
         from tracescope.export.libbpf.exec_project import exec_project
 
         return exec_project(tracer)
-    dialect = words(tracer.btf)
+    dialect = words(tracer)
     made = programs(tracer, dialect)
     name = tracer.name
     return {
@@ -222,7 +117,7 @@ def _bpf_c(tracer: Tracer, dialect: Dialect, made: list[Program]) -> str:
     maps = (
         f"\n{dialect.hash_map('counts', 'struct count_key', 'u64', ENTRIES)}"
         if counts
-        else f"\n{dialect.ring('events')}"
+        else f"\n{dialect.events([one.struct for one in made])}"
     )
     if "&stacks" in body:
         maps += f"\n{dialect.stack_map('stacks', ENTRIES)}"
@@ -232,8 +127,8 @@ def _bpf_c(tracer: Tracer, dialect: Dialect, made: list[Program]) -> str:
         tracer, dialect, maps, notes=notes, tree=tree, includes=usdt, parent=not counts or "parent()" in body
     )
     text += _PARAMETERS if re.search(r"PT_REGS_PARM[678]", body) else ""
-    text += BUCKET.replace("@INLINE@", "__always_inline") if tracer.hist else ""
-    text += "" if counts else FILL.replace("@INLINE@", "__always_inline")
+    text += BUCKET.replace("@INLINE@", dialect.inline) if tracer.hist else ""
+    text += "" if counts else FILL.replace("@INLINE@", dialect.inline)
     used = helpers_used(body)
     return text + (f"\n/* What conditions are made of. */\n{used}" if used else "") + body + tree_programs
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tracescope.attach.kernel.transport import Transport
 from tracescope.export.c.carried import ARGUMENTS, Column, Form
 from tracescope.export.c.literal import c_string
-from tracescope.export.c.programs import Program
+from tracescope.export.c.program import Program
 from tracescope.export.tracer import Tracer
 
-__all__ = ("CLOCK", "FOLLOW", "ON_EVENT", "PRINT_HEAD", "stream_values", "streaming")
+__all__ = ("CLOCK", "FOLLOW", "PRINT_HEAD", "on_event_text", "stream_values", "streaming")
 
 _TITLE = "TIME            PID     TID     PPID    COMM             PROBE VALUES"
 PRINT_HEAD = """
@@ -28,7 +29,7 @@ static void print_head(const struct event_head *head, const char *probe)
 	printf(" %s", probe);
 }
 """
-ON_EVENT = """
+_ON_EVENT = """
 static int on_event(void *context, void *data, size_t size)
 {
 	const struct event_head *head = data;
@@ -43,16 +44,36 @@ static int on_event(void *context, void *data, size_t size)
 	return 0;
 }
 """
-_RING_ATTACH = """\
-	ring = ring_buffer__new(bpf_map__fd(skel->maps.events), on_event, NULL, NULL);
-	if (!ring) {
+_PERF_EVENT = """
+static unsigned long long told; /* lost, as far as the kernel has told: with the next event that finds room */
+
+static void on_sample(void *context, int cpu, void *data, __u32 size)
+{
+	(void)cpu;
+	on_event(context, data, size);
+}
+
+static void on_lost(void *context, int cpu, __u64 count)
+{
+	(void)context;
+	(void)cpu;
+	told += count;
+}
+"""
+_ATTACH = """\
+	buffer = %(open)s;
+	if (!buffer) {
 		error = -errno;
-		fprintf(stderr, "%s: no ring buffer: %%s\\n", strerror(errno));
+		fprintf(stderr, "%(name)s: no %(way)s buffer: %%s\\n", strerror(errno));
 		goto out;
 	}
 	set_clock();
-	puts("%s");
+	puts("%(title)s");
 """
+# Kernels before 5.2 do not tell the program that there was no room.
+_MORE_LOST = "skel->bss->lost > told ? (unsigned long long)skel->bss->lost : told"
+_OPEN_RING = "ring_buffer__new(bpf_map__fd(skel->maps.events), on_event, NULL, NULL)"
+_OPEN_PERF = "perf_buffer__new(bpf_map__fd(skel->maps.events), PERF_PAGES, on_sample, on_lost, NULL, NULL)"
 CLOCK = """
 static void set_clock(void)
 {
@@ -97,26 +118,35 @@ def streaming(tracer: Tracer, made: list[Program]) -> dict[str, str]:
         f"\t\tprint_{one.struct}(data);\n\t\tbreak;\n"
         for one in made
     )
-    body += ON_EVENT % f"{cases}\tdefault:\n\t\treturn 0;\n"
+    body += on_event_text(tracer, f"{cases}\tdefault:\n\t\treturn 0;\n")
     return {"BODY": body + (FOLLOW if tracer.filters.tree else ""), **stream_values(tracer)}
 
 
 def stream_values(tracer: Tracer) -> dict[str, str]:
     """Those of them that are the same whatever the events are."""
+    ring = tracer.transport is Transport.RING
+    way = "ring" if ring else "perf"
+    lost = "(unsigned long long)skel->bss->lost"
+    values = {"open": _OPEN_RING if ring else _OPEN_PERF, "name": tracer.name, "way": way, "title": _TITLE}
     return {
-        "RING_VARIABLE": "\tstruct ring_buffer *ring = NULL;\n",
-        "AFTER_ATTACH": _RING_ATTACH % (tracer.name, _TITLE),
-        "WAIT": ("\t\terror = ring_buffer__poll(ring, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n"),
+        "BUFFER_VARIABLE": f"\tstruct {way}_buffer *buffer = NULL;\n",
+        "AFTER_ATTACH": _ATTACH % values,
+        "WAIT": f"\t\terror = {way}_buffer__poll(buffer, 100);\n\t\tif (error < 0 && error != -EINTR)\n\t\t\tbreak;\n",
         "FINISH": (
-            "\t/* What was handed over before the end. */\n\tring_buffer__consume(ring);\n"
-            '\tfprintf(stderr, "%llu events, %llu lost\\n", shown, (unsigned long long)skel->bss->lost);\n'
+            f"\t/* What was handed over before the end. */\n\t{way}_buffer__consume(buffer);\n"
+            f'\tfprintf(stderr, "%llu events, %llu lost\\n", shown, {lost if ring else _MORE_LOST});\n'
         ),
-        "CLEAN": "\tring_buffer__free(ring);\n",
+        "CLEAN": f"\t{way}_buffer__free(buffer);\n",
     }
 
 
+def on_event_text(tracer: Tracer, cases: str) -> str:
+    """`on_event()`, which tells events apart by these cases, and what else the buffer calls."""
+    return _ON_EVENT % cases + ("" if tracer.transport is Transport.RING else _PERF_EVENT)
+
+
 def _print_event(program: Program) -> str:
-    lines = "".join(_print(column, number) for number, column in enumerate(program.columns))
+    lines = "".join(_print(column, _failed(program, number)) for number, column in enumerate(program.columns))
     label = c_string(program.target.probe)
     return (
         f"\nstatic void print_{program.struct}(const struct {program.struct} *event)\n{{\n"
@@ -124,7 +154,13 @@ def _print_event(program: Program) -> str:
     )
 
 
-def _print(column: Column, bit: int) -> str:
+def _failed(program: Program, number: int) -> str:
+    """The test for a value that could not be read; empty for one that always can."""
+    bit = min(number, 31)
+    return f"event->head.unread & 1U << {bit}" if f"head.unread |= 1U << {bit};" in program.text else ""
+
+
+def _print(column: Column, failed: str) -> str:
     title = c_string(f" {column.title}=")
     value = f"event->{column.name}"
     shown = {
@@ -135,6 +171,8 @@ def _print(column: Column, bit: int) -> str:
         Form.BYTES: f"print_bytes({value}, sizeof({value}));",
         Form.ARGV: _PRINT_ARGV.format(value=value, most=ARGUMENTS),
     }[column.form]
-    unread = f"\tif (event->head.unread & 1U << {min(bit, 31)})\n\t\tputchar('?');\n\telse"
+    if not failed:
+        return f"\tfputs({title}, stdout);\n\t{shown}\n"
+    unread = f"\tif ({failed})\n\t\tputchar('?');\n\telse"
     space = " " if column.form is Form.ARGV else "\n\t\t"
     return f"\tfputs({title}, stdout);\n{unread}{space}{shown}\n"

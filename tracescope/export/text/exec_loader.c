@@ -18,6 +18,21 @@ static void print_argv(const struct exec_event *event, size_t size)
 	printf("]%s%s", event->argv_cut ? " argv_truncated=1" : "", event->head.unread & 2 ? " argv_unread=1" : "");
 }
 
+/* The file as the kernel names it: of execveat, from the descriptor on. */
+static void print_path(const struct exec_event *event)
+{
+	char path[sizeof(event->filename) + 24];
+	const char *name = event->filename;
+
+	if (event->fd == AT_FDCWD || name[0] == '/') {
+		print_text(name, sizeof(event->filename));
+		return;
+	}
+	snprintf(path, sizeof(path), "/dev/fd/%d%s%.*s", event->fd, name[0] ? "/" : "",
+		 (int)sizeof(event->filename), name);
+	print_text(path, sizeof(path));
+}
+
 static void print_exec(const struct exec_event *event, size_t size)
 {
 	print_head(&event->head, event->head.probe ? "exec_failed" : "exec");
@@ -25,7 +40,7 @@ static void print_exec(const struct exec_event *event, size_t size)
 	if (event->head.unread & 1)
 		putchar('?');
 	else
-		print_text(event->filename, sizeof(event->filename));
+		print_path(event);
 	print_argv(event, size);
 	printf(" ret=%lld", (long long)event->ret);
 	if (event->ret)

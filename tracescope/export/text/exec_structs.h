@@ -1,6 +1,9 @@
 #define ARGV_BYTES 4096
 #define ARGUMENT_BYTES 256
 #define ARGUMENTS 32
+#ifndef AT_FDCWD
+#define AT_FDCWD -100
+#endif
 
 /* What every event begins with. */
 struct event_head {
@@ -21,6 +24,7 @@ struct exec_event {
 	__s64 ret;		/* 0, or -errno */
 	__u32 argv_size;	/* bytes of argv, each argument with its NUL */
 	__u32 argv_cut;		/* 1: there is more of it */
+	__s32 fd;		/* that a failed execveat was given; AT_FDCWD: none */
 	char filename[256];
 	char argv[ARGV_BYTES];
 };

@@ -198,7 +198,7 @@ static void set_filters(struct @NAME@_bpf *skel)
 int main(int argc, char **argv)
 {
 	struct @NAME@_bpf *skel;
-@RING_VARIABLE@	double end;
+@BUFFER_VARIABLE@	double end;
 	int error;
 
 	parse(argc, argv);

@@ -14,6 +14,7 @@ from textual.highlight import highlight
 from textual.widgets import Static
 
 from tracescope.attach.ask.options import AttachOptions
+from tracescope.attach.kernel.transport import Transport
 from tracescope.errors import TraceScopeError
 from tracescope.host import Host
 from tracescope.printable import printable
@@ -47,6 +48,8 @@ class ExportScreen(TextScreen):
         super().__init__("", Content("is being written …"), copied="")
         self._host, self._catalog, self._probes, self._options = host, catalog, probes, options
         self._form = 0
+        self._transport: Transport | None = None
+        self._carried: Transport | None = None
         self._files: dict[str, str] = {}
 
     def on_mount(self) -> None:
@@ -55,29 +58,38 @@ class ExportScreen(TextScreen):
 
     def _begin(self) -> None:
         self._files = {}
+        self._show_title()
+        self._write(self._form, self._transport)
+
+    def _show_title(self, transport: Transport | None = None) -> None:
+        """The forms, the chosen one in brackets; what carries its events; the probes."""
         shown = " ".join(f"[{name}]" if at == self._form else f" {name} " for at, (name, *_) in enumerate(_FORMS))
         more = f" and {len(self._probes) - 1} more" if len(self._probes) > 1 else ""
         asked = "  with options" if self._options != AttachOptions() else ""
-        self.query_one(".title", Static).update(Content(printable(f"{shown}  {self._probes[0]}{more}{asked}")))
-        self._write(self._form)
+        by = f"  by {transport}" if transport else ""
+        self.query_one(".title", Static).update(Content(printable(f"{shown}{by}  {self._probes[0]}{more}{asked}")))
 
     @work(thread=True, exclusive=True, group="export")
-    def _write(self, at: int) -> None:
+    def _write(self, at: int, transport: Transport | None) -> None:
         from tracescope.export.make import export_files, open_tracer
 
         _, form, one_line = _FORMS[at]
+        carried = None
         try:
-            tracer = open_tracer(self._host, self._probes, self._options, self._catalog)
+            tracer = open_tracer(self._host, self._probes, self._options, self._catalog, transport)
             files: dict[str, str] | TraceScopeError = export_files(self._host, tracer, form, one_line=one_line)
+            carried = None if form == "bpftrace" or tracer.counts else tracer.transport
         except TraceScopeError as error:
             files = error
-        self.post_message(ExportReady(at, files))
+        self.post_message(ExportReady(at, files, carried))
 
     @on(ExportReady)
     def _show(self, event: ExportReady) -> None:
         """The texts, or why there are none; what an earlier choice gave comes too late."""
-        if event.form != self._form:
+        if event.form != self._form or (self._transport and event.transport not in (None, self._transport)):
             return
+        self._show_title(event.transport)
+        self._carried = event.transport
         if isinstance(event.files, TraceScopeError):
             text = error_text(event.files)
             self._copied = text.plain
@@ -91,6 +103,12 @@ class ExportScreen(TextScreen):
         """The next form, or the one before."""
         self._form = (self._form + step) % len(_FORMS)
         self._begin()
+
+    def action_buffer(self) -> None:
+        """The other of ring buffer and perf buffer, where the form has one."""
+        if self._carried:
+            self._transport = Transport.PERF if self._carried is Transport.RING else Transport.RING
+            self._begin()
 
     def action_save(self) -> None:
         """Ask for a folder, and write the files into it."""
