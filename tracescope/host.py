@@ -7,6 +7,7 @@ are absolute host paths (`/proc/kallsyms`) in both cases. Nothing is ever unpack
 from __future__ import annotations
 
 import os
+import re
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -138,7 +139,8 @@ class LiveHost:
             raise from_oserror(error, command[0]) from None
         if done.returncode != 0 and not done.stdout:
             first = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [""])[0]
-            fix = "" if os.geteuid() == 0 else "run as root"
+            refused = os.geteuid() != 0 and re.search("root|permi|denied", first)
+            fix = "run as root" if refused else ""
             raise Missing(f"`{shown}` ended with status {done.returncode}", first, fix)
         return done.stdout
 
