@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracescope.attach.decode.decode import Decoder
-from tracescope.attach.decode.event_lines import json_line, text_line
+from tracescope.attach.decode.event_lines import COLUMNS, json_line, text_line
 from tracescope.attach.decode.events import Clock, Event, errno_name, event_json, event_words
 from tracescope.attach.meaning import meaning_of, names_of
 from tracescope.attach.plan import plan
@@ -271,3 +271,11 @@ def test_any_bytes_behind_the_header_are_decoded_without_a_traceback_when_long_e
         size = plan([format_]).probes[0].fixed_size
         decode(format_, (header() + data).ljust(size, b"\0"))
     decode(DATA_LOC, (header() + data).ljust(72, b"\0"))
+
+
+def test_the_columns_names_stand_over_the_columns():
+    line = text_line(Event(1, 1, "tracepoint:a:b", 1234567, 1234568, 1234569, "comm", {"x": "y"}))
+    for name, text in (("pid", "1234567"), ("tid", "1234568"), ("ppid", "1234569")):
+        assert COLUMNS.index(f" {name} ") + len(name) + 1 == line.index(text) + len(text)
+    assert COLUMNS.index("comm") == line.index("comm")
+    assert COLUMNS.index("probe") == line.index("a:b")

@@ -18,6 +18,7 @@ from made_host import FUNCTIONS, PERF, event_format, event_path, kallsyms, make_
 
 from tracescope.cli import main as cli
 from tracescope.cli.main import COMMANDS, build_parser, main
+from tracescope.cli.output import heading
 from tracescope.errors import Refused, UsageError
 
 RUN = [sys.executable, "-c", "import sys; from tracescope.cli.main import main; sys.exit(main())"]
@@ -279,3 +280,14 @@ def test_a_closed_standard_output_is_said_and_is_status_1() -> None:
     )
     assert done.returncode == 1
     assert "standard output is closed" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+def test_columns_are_named_for_a_person_only(monkeypatch, capsys, where: str) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    heading("time pid")
+    monkeypatch.setattr(f"sys.{where}.isatty", lambda: False)
+    heading("not seen")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "time pid\n")

@@ -16,7 +16,7 @@ from tracescope.attach.backend_names import AUTO, BACKENDS
 from tracescope.attach.targets.find import MANY
 from tracescope.catalog.patterns import full_name
 from tracescope.cli.count import add_counting, count, counted_of
-from tracescope.cli.output import note
+from tracescope.cli.output import heading, note
 from tracescope.cli.scope import add_backend, add_filters, add_limits, preferred_backend, traced_command
 from tracescope.cli.session import Sink, trace
 from tracescope.errors import Refused, UsageError
@@ -149,7 +149,7 @@ class _Printer(Sink["Event"]):
     """Prints events as they come, and records them."""
 
     def __init__(self, host: Host, session: EventSession, args: argparse.Namespace) -> None:
-        from tracescope.attach.decode.event_lines import json_line, text_line
+        from tracescope.attach.decode.event_lines import COLUMNS, json_line, text_line
 
         self._session = session
         self._line = json_line if args.json else text_line
@@ -164,6 +164,7 @@ class _Printer(Sink["Event"]):
         self._share = 1.0
         self._remarked = 0
         self._quiet = args.json or args.run_command
+        self._columns = "" if args.json else COLUMNS
 
     def ready(self) -> None:
         """Say what could not be attached, and how to stop."""
@@ -173,6 +174,8 @@ class _Printer(Sink["Event"]):
         if not self._quiet:
             attached = len(self._session.plan.probes) - len(self._session.failed)
             note(f"attached {attached} probe{'s' * (attached != 1)}: Ctrl-C detaches")
+        if self._columns:
+            heading(self._columns)
 
     def _note_remarks(self) -> None:
         for text in self._session.remarks[self._remarked :]:

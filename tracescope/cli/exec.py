@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tracescope.cli.output import note, print_text
+from tracescope.cli.output import heading, note, print_text
 from tracescope.cli.scope import add_backend, add_filters, add_limits, preferred_backend, traced_command
 from tracescope.cli.session import Sink, trace
 from tracescope.host import open_host
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tracescope.processes import ProcessEvent
 
 __all__ = ("add_arguments", "run")
+
+
+_COLUMNS = f"{'time':15} {'pid':>7} {'ppid':>7} {'comm':15} {'event':11} what"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +90,8 @@ class _Printer(Sink["ProcessEvent"]):
             self._table.known(process.pid, process.start_ns, process.comm, process.exe, process.ppid)
         if not (self._args.json or self._args.run_command):
             note("attached: Ctrl-C detaches")
+        if not self._args.json and self._args.format == "text":
+            heading(_COLUMNS)
 
     def show(self, events: Sequence[ProcessEvent]) -> int:
         """Print them; a fork is only of use to those who keep the whole."""

@@ -9,7 +9,7 @@ from functools import cache
 from tracescope.errors import TraceScopeError
 from tracescope.printable import printable
 
-__all__ = ("complain", "note", "print_json", "print_text")
+__all__ = ("complain", "heading", "note", "print_json", "print_text")
 
 
 @cache
@@ -35,6 +35,12 @@ def print_text(*lines: str) -> None:
 def note(text: str) -> None:
     """A remark for people, on standard error."""
     sys.stderr.write(f"tracescope: {printable(text)}\n")
+
+
+def heading(columns: str) -> None:
+    """Names of columns for who reads along on a terminal; on standard error: they are no data."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        sys.stderr.write(f"{columns}\n")
 
 
 def complain(error: TraceScopeError) -> None:

@@ -14,7 +14,10 @@ from tracescope.attach.decode.events import Event, errno_name, event_words
 from tracescope.attach.record.values import Value
 from tracescope.printable import printable
 
-__all__ = ("json_line", "text_line")
+__all__ = ("COLUMNS", "json_line", "text_line")
+
+COLUMNS = f"{'time':15} cpu {'pid':>7} {'tid':>7} {'ppid':>7} {'comm':15} probe, arguments"
+"""What stands where in a `text_line`."""
 
 _SECOND = 1_000_000_000
 _encode = json.JSONEncoder(separators=(",", ":")).encode
