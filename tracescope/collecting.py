@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
-__all__ = ("Collecting",)
+__all__ = ("Collecting", "uncollected")
 
 _OFTEN = 2_000
 """New objects, without those that went again, before the collector looks at them."""
@@ -16,6 +18,17 @@ _EVERY = 20.0
 """Seconds between two looks at all that came since the last one."""
 _TURN = 0.001
 """Seconds after which a thread that wants to go on is let in: a key waits for the one that reads events."""
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """While much is made that has no circles: not to look for them in it, now and later, saves a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class Collecting:

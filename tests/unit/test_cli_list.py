@@ -261,3 +261,26 @@ def test_a_snapshot_lists_no_probes_of_programs(run) -> None:
     status, lines, notes = run("list", "uprobe:libc:*")
     assert (status, lines) == (1, [])
     assert "leave out --host" in notes
+
+
+def test_a_function_that_cannot_be_attached_is_answered_with_the_tracepoints_that_see_the_same(
+    tmp_path, capsys
+) -> None:
+    files = {
+        "proc/kallsyms": kallsyms("T vfs_read", "T vfs_write"),
+        event_path("syscalls", "sys_enter_read"): event_format("sys_enter_read", "int __syscall_nr"),
+    }
+    assert main(["--host", str(make_host(tmp_path, files)), "attach", "kprobe:vfs_read"]) == 1
+    said = capsys.readouterr().err
+    assert "without kprobes" in said
+    assert "take a tracepoint; here perhaps tracepoint:syscalls:sys_enter_read\n" in said
+
+
+def test_a_bare_name_is_answered_with_the_full_ones(tmp_path, run, capsys) -> None:
+    status, lines, notes = run("attach", "sched_switch")
+    assert (status, lines) == (1, [])
+    assert "sched_switch is no full name" in notes
+    assert "fix: tracescope list '*sched_switch*'" in notes
+    listed = {**FILES, "sys/kernel/tracing/available_events": "sched:sched_switch\nsched:sched_wakeup\n"}
+    assert main(["--host", str(make_host(tmp_path / "other", listed)), "attach", "sched_switch"]) == 1
+    assert "did you mean tracepoint:sched:sched_switch; " in capsys.readouterr().err

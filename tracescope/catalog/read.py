@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tracescope.catalog import cache
 from tracescope.catalog.fingerprint import fingerprint
 from tracescope.catalog.store import FORMAT, SYMBOL, Catalog
+from tracescope.collecting import uncollected
 from tracescope.errors import Forbidden, Missing, TraceScopeError
 from tracescope.host import Host
 from tracescope.model import ProbeKind, SourceReport, SourceState
@@ -65,7 +64,7 @@ def read_all(
     """Read every source, in stages: `ready` gets a new catalog after each, or one at once when the cache has it."""
     for source in ALL_SOURCES:
         report(SourceReport(source, SourceState.WAITING))
-    with _no_collection():
+    with uncollected():
         key = fingerprint(host, ALL_SOURCES)
         catalog = _recall(key, host)
         if catalog is not None:
@@ -101,7 +100,7 @@ def _read_stages(
 
 def read_sources(host: Host, sources: Collection[str], report: Report = lambda _: None) -> Catalog:
     """Read these sources and join them, or take that from the cache."""
-    with _no_collection():
+    with uncollected():
         key = fingerprint(host, sources)
         catalog = _recall(key, host)
         return _read_sources(key, host, sources, report) if catalog is None else catalog
@@ -118,17 +117,6 @@ def _read_sources(key: str | None, host: Host, sources: Collection[str], report:
     catalog = build(gathered)
     _keep(key, host, sources, gathered, catalog)
     return catalog
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """A catalog has no circles: not to look for them in it, now and later, saves a tenth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _recall(key: str | None, host: Host) -> Catalog | None:

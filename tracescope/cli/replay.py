@@ -9,7 +9,6 @@ Without options, on a terminal, the TUI opens with time control; else the events
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from tracescope.cli.output import note, print_json, print_text
+from tracescope.collecting import uncollected
 from tracescope.errors import Damaged, Refused, from_oserror
 from tracescope.recording import Recording, open_recording
 
@@ -137,7 +137,7 @@ def _print_processes(recording: Recording) -> None:
         raise Refused(f"{recording.path} has no processes", why, "record with tracescope exec --save FILE")
     table = ProcessTable(ncpus=recording.header.ncpus)
     unreadable = 0
-    with _uncollected():
+    with uncollected():
         for events, rows in recording.decoded(events_from_lines):
             more, damaged = events_from_json(rows)
             unreadable += damaged
@@ -166,20 +166,6 @@ def _print_programs(summary: Summary) -> None:
         print_text(f"{numbers} {times}  {row.program or '(others)'}  {exits}".rstrip())
     if len(summary.programs) > _PROGRAMS:
         print_text(f"{len(summary.programs) - _PROGRAMS} more programs")
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Events hold no cycles: the garbage collector would only look at all that is kept, again and again.
-
-    Not even at the end: what is kept then goes with the process.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 @contextmanager

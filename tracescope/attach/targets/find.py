@@ -112,7 +112,10 @@ class Finder:
         """For what is no full name: the one that may be meant."""
         kinds = ", ".join(kind.value for kind in _KINDS)
         what, why = f"{name} is no full name", f"it begins with none of {kinds}"
-        events = [f"tracepoint:{one}" for one in read_available_events(self._host)]
+        try:
+            events = [f"tracepoint:{one}" for one in read_available_events(self._host)]
+        except TraceScopeError:
+            events = []
         near = [one for one in events if one.endswith((f":{name}", f"_{name}"))] or [
             one for one in events if name in one
         ]
@@ -152,7 +155,9 @@ class Finder:
             raise _no_such(kind, rest, set(catalog.names))
         verdict = catalog.verdict(row.kind, row.entry)
         if verdict.answer is Answer.NO:
-            raise Refused(f"{name} cannot be attached", *explain(verdict.reasons[0]))
+            why, fix = explain(verdict.reasons[0])
+            meant = _instead(catalog, row)
+            raise Refused(f"{name} cannot be attached", why, "; ".join(filter(None, (fix, meant))))
         return [row]
 
     @cached_property
@@ -193,6 +198,17 @@ class Finder:
             return f"{kind}:{group}:{_EXIT if enters else _ENTER}{call}"
         twin = _ENDS.get(target.kind) or _ENTRIES.get(target.kind)
         return f"{twin}:{rest}" if twin else None
+
+
+def _instead(catalog: Catalog, row: Row) -> str:
+    """The stable probes that see what this one would have seen; empty when nobody knows any."""
+    from tracescope.catalog.detail import describe
+
+    try:
+        found = [probe for probe, _ in describe(catalog, row).alternatives if probe.startswith("tracepoint:")]
+    except TraceScopeError:
+        return ""
+    return f"here perhaps {', '.join(found[:2])}" if found else ""
 
 
 def _no_such(kind: str, name: str, known: Iterable[str]) -> Missing:
