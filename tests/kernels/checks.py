@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, bpftrace_knows,
-    bpftrace_rows, count, trace
+from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, bpftrace_knows, bpftrace_rows, count, trace
 
 from tracescope.attach.ask.keys import Counted, parse_keys
 from tracescope.attach.ask.summary import KeyKind, Pow2
