@@ -122,7 +122,7 @@ _OURS = {"kfunc": "fentry", "kretfunc": "fexit"}
 
 @cache
 def _takes_kfunc() -> bool:
-    """False where bpftrace refuses every kfunc: before 5.11 a kernel has no numbered BTF objects."""
+    """False where bpftrace refuses every kfunc, as 0.17 does on a 5.10."""
     words = ["bpftrace", "-e", "kfunc:vfs_read { }", "-c", "/bin/busybox true"]
     known = {**os.environ, **types_for_bpftrace(HOST)}
     done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS, env=known)
