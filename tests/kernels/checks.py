@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, bpftrace_rows, count, trace
+from traced import FILE, FOLDER, GUEST, HOST, NAME, READS, REFUSED, WRITES, bpftrace_knows, bpftrace_rows, count, trace
 
 from tracescope.attach.ask.keys import Counted, parse_keys
 from tracescope.attach.ask.summary import KeyKind, Pow2
@@ -71,7 +71,8 @@ def _entries(kind: str) -> dict[str, int]:
             if event.probe == prefix + function and event.args[NAME_OF_FILE] == NAME
         ]
         assert mine == [(NAME, size) for size in sizes], mine
-        assert mine == known[prefix + function], known[prefix + function]
+        if bpftrace_knows(prefix + function):
+            assert mine == known[prefix + function], known[prefix + function]
         total += len(mine)
     for function, shown, times in (
         ("vfs_open", "args.path->dentry->d_name.name", 2),
@@ -79,7 +80,9 @@ def _entries(kind: str) -> dict[str, int]:
     ):
         events, _ = trace([prefix + function], show=[shown])
         mine = [event for event in events if event.args[shown] == NAME]
-        assert len(mine) == len(known[prefix + function]) == times, [event.args for event in events]
+        assert len(mine) == times, [event.args for event in events]
+        if bpftrace_knows(prefix + function):
+            assert len(known[prefix + function]) == times
     return {"events": total + 3}
 
 
@@ -115,7 +118,8 @@ def fexit_results_with_arguments_are_those_of_bpftrace():
             probe = f"fexit:vmlinux:{function}"
             mine = [event for event in events if event.probe == probe and event.args[shown] == NAME]
             assert [event.ret for event in mine] == RESULTS[function]
-            assert [(NAME, event.ret) for event in mine] == known[probe]
+            if bpftrace_knows(probe):
+                assert [(NAME, event.ret) for event in mine] == known[probe]
             seen[function] = len(mine)
     return seen
 

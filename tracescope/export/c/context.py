@@ -134,7 +134,10 @@ def _libbpf_word(target: Target, field: Field) -> str:
             return "PT_REGS_RC(ctx)"
         case Shape.SAMPLE:
             return ("PT_REGS_IP(&ctx->regs)", "ctx->sample_period", "ctx->addr")[number]
-    return f"ctx->args[{number}]" if target.kind is ProbeKind.RAWTRACEPOINT else f"ctx[{number}]"
+    if target.kind is ProbeKind.RAWTRACEPOINT:
+        return f"ctx->args[{number}]"
+    # Not always `ctx[number]`: some pointers the verifier of a 5.10 lets nobody load.
+    return word_value(target, number)
 
 
 def _read_usdt(rows: tuple[Carried, ...]) -> dict[str, str]:
