@@ -84,7 +84,7 @@ class Feed:
         """The decoded event of a record number that is kept."""
         self.in_words = False
         """Lines hold the kernel's own words where there are some."""
-        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self._worded(number)))
+        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self.worded(number)))
         """The same as texts."""
         self.cells = lru_cache(maxsize=1024)(lambda number: cells_of(self.event(number)))
         """Its arguments as texts by name."""
@@ -266,7 +266,8 @@ class Feed:
         self.in_words = on
         self.line.cache_clear()
 
-    def _worded(self, number: int) -> Event:
+    def worded(self, number: int) -> Event:
+        """The decoded event; with the kernel's own words when those are shown and there."""
         event = self.event(number)
         if not self.in_words or event.words is not None:
             return event

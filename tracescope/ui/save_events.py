@@ -14,14 +14,24 @@ if TYPE_CHECKING:
 __all__ = ("save_events",)
 
 
-def save_events(host: Host, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int) -> None:
-    """Write records, oldest first, into a new file, with the number of events lost; TraceScopeError. For a thread."""
+def save_events(
+    host: Host, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int, *, in_words: bool = False
+) -> None:
+    """Write records, oldest first, into a new file, with the number of events lost; TraceScopeError. For a thread.
+
+    `in_words`: with the kernel's own words where there are some, as `attach --words --save` does.
+    """
     from tracescope.attach.decode.events import event_json
     from tracescope.recording import Recorder, host_facts
 
     sessions = dict.fromkeys(session for session, _ in records)
     about = {"probes": [probe.name for session in sessions for probe in session.plan.probes], "command": None}
+    for session in sessions if in_words else ():
+        session.prepare_words()
     with Recorder(path, kind="attach", host=host_facts(host), session=about) as recorder:
         for session, record in records:
-            recorder.write(event_json(session.decode(record)))
+            event = session.decode(record)
+            if in_words and event.words is None:
+                event = event._replace(words=session.words(record))
+            recorder.write(event_json(event))
         recorder.close(lost)

@@ -130,7 +130,7 @@ class EventsScreen(Screen[None]):
 
         number = self.events.selected
         if number is not None:
-            self._copy(json.dumps(event_json(self._feed.event(number)), separators=(",", ":")), "the event as JSON")
+            self._copy(json.dumps(event_json(self._feed.worded(number)), separators=(",", ":")), "the event as JSON")
 
     def _copy(self, text: str, what: str) -> None:
         self.app.copy_to_clipboard(text)
@@ -140,18 +140,20 @@ class EventsScreen(Screen[None]):
         """Ask for a file, and write the shown events into it."""
         numbers = sorted(self.events.numbers)
         records = self._feed.records(numbers)
-        question = f"Save {amount(len(records), 'event')} to which new file?"
+        in_words = self._feed.in_words
+        worded = " in the kernel's words too" if in_words else ""
+        question = f"Save {amount(len(records), 'event')}{worded} to which new file?"
 
         def answered(file: str | None) -> None:
             if file:
-                self._save(records, Path(os.path.expanduser(file)), self._feed.totals().lost)
+                self._save(records, Path(os.path.expanduser(file)), self._feed.totals().lost, in_words)
 
         self.app.push_screen(AskScreen(question, time.strftime("events-%Y%m%d-%H%M%S.rec")), answered)
 
     @work(thread=True, group="save")
-    def _save(self, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int) -> None:
+    def _save(self, records: Sequence[tuple[EventSession, bytes]], path: Path, lost: int, in_words: bool) -> None:
         try:
-            save_events(self._host, records, path, lost)
+            save_events(self._host, records, path, lost, in_words=in_words)
         except TraceScopeError as error:
             self.post_message(EventsSaved(str(path), 0, error))
         else:
