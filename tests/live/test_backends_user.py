@@ -70,22 +70,22 @@ def same(backend, names, program, **how):
     assert (counts.events, counts.lost) == (len(expected), 0)
 
 
-@pytest.mark.parametrize("backend", ["bpftrace"])
+@pytest.mark.parametrize("backend", ["bpftrace", "tracefs"])
 def test_a_function_and_its_return(backend, program):
     same(backend, [f"uprobe:{program}:twice", f"uretprobe:{program}:twice"], program)
 
 
-@pytest.mark.parametrize("backend", ["bpftrace"])
+@pytest.mark.parametrize("backend", ["bpftrace", "tracefs"])
 def test_both_ends_are_one_event(backend, program):
     same(backend, [f"uprobe:{program}:twice"], program, pair=True)
 
 
-@pytest.mark.parametrize("backend", ["bpftrace"])
+@pytest.mark.parametrize("backend", ["bpftrace", "tracefs"])
 def test_a_condition_on_an_argument(backend, program):
-    same(backend, [f"uprobe:{program}:twice"], program, asked=Asked(where="arg0 % 7 == 3 && arg1 < 130"))
+    same(backend, [f"uprobe:{program}:twice"], program, asked=Asked(where="args.arg0 % 7 == 3 && args.arg1 < 130"))
 
 
-@pytest.mark.parametrize("backend", ["bpftrace"])
+@pytest.mark.parametrize("backend", ["bpftrace", "tracefs"])
 def test_a_condition_on_the_result(backend, program):
     same(backend, [f"uretprobe:{program}:twice"], program, asked=Asked(where="ret > 200"))
 

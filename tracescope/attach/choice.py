@@ -20,7 +20,7 @@ _KERNEL_FUNCTIONS = ("kprobe", "kretprobe", "fentry", "fexit")
 _USER_FUNCTIONS = ("uprobe", "uretprobe")
 _KINDS = {
     "bpftrace": ("tracepoint", "rawtracepoint", *_KERNEL_FUNCTIONS, *_USER_FUNCTIONS, "usdt"),
-    "tracefs": ("tracepoint",),
+    "tracefs": ("tracepoint", "kprobe", "kretprobe", *_USER_FUNCTIONS),
 }
 """The kinds of probe that a backend attaches to; our own programs attach to every kind."""
 _CANNOT = {
