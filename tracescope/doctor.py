@@ -173,7 +173,7 @@ def _backends(host: Host) -> Iterator[Check]:
 
 
 def _leftovers(host: Host) -> Iterator[Check]:
-    from tracescope.attach.tracefs.dynamic import left_events
+    from tracescope.attach.borrowed.tracefs_functions import left_events
     from tracescope.attach.tracefs.instance import leftovers
 
     left = [*leftovers(host), *left_events(host)]

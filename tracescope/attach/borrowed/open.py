@@ -10,13 +10,13 @@ from tracescope.attach.borrowed.bpftrace import BpftraceSession
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.borrowed.tracefs import TASK_EVENTS, TracefsSession
 from tracescope.attach.borrowed.tracefs_events import event_of
+from tracescope.attach.borrowed.tracefs_functions import in_own_group, is_dynamic
 from tracescope.attach.open import kernel_types, read_formats
 from tracescope.attach.plan import Filters, Plan, plan
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.layout import Capture, CaptureKind, Code
 from tracescope.attach.targets.btf import with_types
 from tracescope.attach.targets.target import Shape, Target, as_call
-from tracescope.attach.tracefs.dynamic import in_own_group, is_dynamic
 from tracescope.errors import Missing, Refused
 from tracescope.host import Host
 from tracescope.model import EventFormat

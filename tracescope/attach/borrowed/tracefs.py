@@ -23,12 +23,12 @@ from tracescope.attach.borrowed.running import running_tasks
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.borrowed.tasks import Tasks
 from tracescope.attach.borrowed.tracefs_events import Events, Traced, event_of
+from tracescope.attach.borrowed.tracefs_functions import define, definition, is_dynamic, remove, remove_left_events
 from tracescope.attach.life import SessionState
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.ready import read_formats
 from tracescope.attach.record.layout import HEADER
 from tracescope.attach.targets.target import Target, UserPlace
-from tracescope.attach.tracefs.dynamic import define, definition, is_dynamic, remove, remove_left_events
 from tracescope.attach.tracefs.instance import TracefsInstance
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
