@@ -173,9 +173,10 @@ def _backends(host: Host) -> Iterator[Check]:
 
 
 def _leftovers(host: Host) -> Iterator[Check]:
+    from tracescope.attach.borrowed.tracefs_functions import left_events
     from tracescope.attach.tracefs.instance import leftovers
 
-    left = leftovers(host)
+    left = [*leftovers(host), *left_events(host)]
     if left:
         paths = ", ".join(leftover.path for leftover in left)
         why = "a session on tracefs was killed"

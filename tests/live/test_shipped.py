@@ -17,7 +17,7 @@ from monitored import TRUE, CompiledOnce, taken, told
 from tracescope.attach.ask.namespaces import find_namespace
 from tracescope.attach.launch import launch
 from tracescope.attach.libbpf.library import missing_library
-from tracescope.attach.libbpf.types import kernel_types
+from tracescope.attach.libbpf.types import library_types
 from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.monitor import MonitorSession, plan_monitor
 from tracescope.attach.monitor.plan import read_offsets
@@ -147,7 +147,7 @@ def test_programs_that_nothing_hangs_on_are_not_loaded():
 
 
 def test_the_offsets_that_libbpf_finds_are_those_of_the_types():
-    with kernel_types() as types:
+    with library_types() as types:
         assert read_offsets(types) == read_offsets(btf.read(HOST))
         with pytest.raises(Missing, match="task_struct has no member nothing"):
             types.member_offset("task_struct", "nothing")

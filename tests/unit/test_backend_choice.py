@@ -60,8 +60,8 @@ def test_the_one_asked_for_is_taken_or_refused():
         choose(look(), Needs(), "bcc")
     assert (caught.value.why, caught.value.fix) == ("Python module missing", "apt-get install python3-bpfcc")
     with pytest.raises(Refused, match="tracefs cannot do this") as caught:
-        choose(look(), Needs(other="kprobe:vfs_read"), "tracefs")
-    assert "kprobe:vfs_read" in caught.value.why
+        choose(look(), Needs(others=("usdt:libc:libc:setjmp",)), "tracefs")
+    assert "it is not used for usdt: usdt:libc:libc:setjmp" in caught.value.why
     assert caught.value.fix == "backend bcc or libbpf (--backend, or the setting)"
 
 

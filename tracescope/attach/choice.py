@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from tracescope.attach.ask.asked import NOTHING, Asked
 from tracescope.attach.backend_names import AUTO, BACKENDS, OWN_PROGRAMS
 from tracescope.attach.plan import NO_FILTERS, Filters
-from tracescope.attach.targets.target import Shape, Target
+from tracescope.attach.targets.target import Target
 from tracescope.errors import Refused
 
 __all__ = ("Backend", "Choice", "Needs", "choose", "needs_of")
 
-_RECORDS = frozenset({Shape.RECORD, Shape.SYSCALL, Shape.EXEC})
+_KERNEL_FUNCTIONS = ("kprobe", "kretprobe", "fentry", "fexit")
+_USER_FUNCTIONS = ("uprobe", "uretprobe")
+_KINDS = {
+    "bpftrace": ("tracepoint", "rawtracepoint", *_KERNEL_FUNCTIONS, *_USER_FUNCTIONS, "usdt"),
+    "tracefs": ("tracepoint", "kprobe", "kretprobe", *_USER_FUNCTIONS),
+}
+"""The kinds of probe that a backend attaches to; our own programs attach to every kind."""
 _CANNOT = {
     "bpftrace": {
         "counting": "counting runs a program of our own",
@@ -57,10 +63,10 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a session needs beside tracepoints: words of `_CANNOT`; `other` is a probe that is no tracepoint."""
+    """What a session needs: words of `_CANNOT`, and by name one probe of each kind that is no tracepoint."""
 
     features: frozenset[str] = frozenset()
-    other: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,8 @@ def needs_of(
         "container": filters.namespace,
     }
     named = {name for name, value in found.items() if value}
-    other = next((one.probe for one in targets if one.kind != "tracepoint" or one.shape not in _RECORDS), "")
-    return Needs(frozenset({*named, *features}), other)
+    others = {one.kind: one.probe for one in targets if one.kind != "tracepoint"}
+    return Needs(frozenset({*named, *features}), tuple(others.values()))
 
 
 def choose(look: Callable[[str], Backend], needs: Needs, asked: str = AUTO) -> Choice:
@@ -127,6 +133,8 @@ def _cannot(name: str, needs: Needs) -> str:
     """Why a backend cannot do this; empty when it can."""
     if name in OWN_PROGRAMS:
         return ""
-    if needs.other:
-        return f"it is used for tracepoints only, and {needs.other} is none"
+    for probe in needs.others:
+        kind = probe.partition(":")[0]
+        if kind not in _KINDS[name]:
+            return f"it is not used for {kind}: {probe}"
     return next((why for feature, why in _CANNOT[name].items() if feature in needs.features), "")

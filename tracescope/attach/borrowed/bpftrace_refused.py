@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from tracescope.attach.borrowed.bpftrace_words import names_of
 from tracescope.attach.plan import Plan
 from tracescope.attach.record.layout import PlannedProbe
 
@@ -48,9 +49,9 @@ def merged(one: Refusals, other: Refusals) -> dict[int, dict[str, str]]:
 
 
 def _names(probe: PlannedProbe) -> Iterator[str]:
-    yield probe.name
+    yield from names_of(probe.target)
     if probe.end is not None:
-        yield probe.end.probe
+        yield from names_of(probe.end)
 
 
 def _any_named(error: str, plan: Plan) -> bool:

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from tracescope.attach.borrowed.bpftrace_refused import Refusals
+from tracescope.attach.borrowed.bpftrace_words import event, of_process, result, value
 from tracescope.attach.plan import Filters, Plan
 from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.targets.target import Shape
-from tracescope.errors import Refused
 from tracescope.model import Field
 
 __all__ = ("ARGUMENTS", "UNTIL_SIGNALS", "Reads", "reads_of", "script")
@@ -28,7 +28,6 @@ UNTIL_SIGNALS = 2
 _MOST_ELEMENTS = 16
 _NONE: Refusals = {}
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_EVENT = re.compile(r"tracepoint:\w[\w.-]*:\w[\w.-]*", re.ASCII)
 _COMM = re.compile(r"[ !#-\[\]-~]{1,15}", re.ASCII)
 
 
@@ -86,6 +85,7 @@ class _Script:
     def __init__(self, plan: Plan, version: tuple[int, int], parent: bool, refused: Refusals) -> None:
         self._plan = plan
         self._refused = refused
+        self._version = version
         self._dot = "args." if version >= (0, 19) else "args->"
         self._delete = "delete(@tree, tid);" if version >= (0, 22) else "delete(@tree[tid]);"
         self._now = "nsecs(monotonic)" if version >= (0, 20) else "nsecs"
@@ -113,15 +113,15 @@ class _Script:
         yield "END { clear(@first); clear(@last); " + ("clear(@tree); " if tree else "") + "}"
 
     def _probe(self, probe: PlannedProbe) -> Iterator[str]:
-        test = _wanted(self._plan.filters)
-        yield f"{_event(probe.name)}{test} {{ {' '.join(self._body(probe))} }}"
+        test = _wanted(self._plan.filters, of_process(probe.target))
+        yield f"{event(probe.target, self._version)}{test} {{ {' '.join(self._body(probe))} }}"
         if probe.end is not None:
-            values = f"{probe.index}, tid, cpu, {self._now}, {self._dot}ret"
-            yield f'{_event(probe.end.probe)}{test} {{ printf("P %d %d %d %llu %lld\\n", {values}); }}'
+            values = f"{probe.index}, tid, cpu, {self._now}, {result(probe.end, self._dot)}"
+            yield f'{event(probe.end, self._version)}{test} {{ printf("P %d %d %d %llu %lld\\n", {values}); }}'
 
     def _body(self, probe: PlannedProbe) -> Iterator[str]:
         reads = reads_of(probe, self._refused.get(probe.index, ()))
-        values = [self._number(field, index) for field, index in reads.numbers]
+        values = [self._number(probe, field, index) for field, index in reads.numbers]
         head = f"{probe.index}, tid, cpu, pid, {self._ppid}, {self._now}"
         form = " ".join(["R %d %d %d %d %d %llu", *("%llu" for _ in values), "%s"])
         yield f'printf("{form}\\n", {", ".join([head, *values, "comm"])});'
@@ -134,28 +134,22 @@ class _Script:
 
     def _argument(self, probe: int, number: int) -> str:
         """One argument, if there is one, and those after it: nothing is read behind the end of the list."""
-        value = f"{self._dot}argv[{number}]"
+        said = f"{self._dot}argv[{number}]"
         if number == ARGUMENTS:
-            return f'if ({value} != 0) {{ printf("M %d %d\\n", {probe}, tid); }}'
-        line = f'printf("A %d %d {number} %s\\n", {probe}, tid, str({value}));'
-        return f"if ({value} != 0) {{ {line} {self._argument(probe, number + 1)} }}"
+            return f'if ({said} != 0) {{ printf("M %d %d\\n", {probe}, tid); }}'
+        line = f'printf("A %d %d {number} %s\\n", {probe}, tid, str({said}));'
+        return f"if ({said} != 0) {{ {line} {self._argument(probe, number + 1)} }}"
 
-    def _number(self, field: Field, index: int) -> str:
-        value = f"{self._dot}{field.name}"
-        return f"(uint64){value}" if index < 0 else f"(uint64){value}[{index}]"
+    def _number(self, probe: PlannedProbe, field: Field, index: int) -> str:
+        said = value(probe.target, field, self._dot)
+        return f"(uint64){said}" if index < 0 else f"(uint64){said}[{index}]"
 
     def _text(self, field: Field) -> str:
-        value = f"{self._dot}{field.name}"
-        return value if field.array is not None and not field.location else f"str({value})"
+        said = f"{self._dot}{field.name}"
+        return said if field.array is not None and not field.location else f"str({said})"
 
 
-def _event(name: str) -> str:
-    if not _EVENT.fullmatch(name):
-        raise Refused(f"{name!r} cannot be written for bpftrace", "its name holds other characters than names do")
-    return name
-
-
-def _wanted(filters: Filters) -> str:
+def _wanted(filters: Filters, own: str) -> str:
     tests = [[f"{name} == {int(value)}" for value in getattr(filters, name)] for name in ("pid", "tid", "uid")]
     if all(_COMM.fullmatch(name) for name in filters.comm):
         # One that bpftrace's quotes cannot hold is looked at in the records.
@@ -163,6 +157,7 @@ def _wanted(filters: Filters) -> str:
     if filters.tree:
         tests.append(["@tree[tid]"])
     joined = [f"({' || '.join(test)})" for test in tests if test]
+    joined += [own] if own else []
     joined += [f"pid != {int(pid)}" for pid in filters.but_not]
     # What bpftrace itself does to hand an event over would be one more event, without end.
     joined.append("pid != $1")

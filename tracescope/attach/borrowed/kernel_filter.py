@@ -58,7 +58,9 @@ def _comparison(read: Read, sign: str, value: int, probe: PlannedProbe) -> str:
     type_ = read.located.type
     if field is None or sign not in _SIGNS or not isinstance(type_, Integer) or type_.bits:
         return ""
-    if probe.shape is not Shape.RECORD or field.location or field.array is not None or "comm" in name.lower():
+    # Of a function's event only whole words have the type that the condition gives them.
+    word = probe.shape in (Shape.REGISTERS, Shape.RESULT) and field.size == 8
+    if not (probe.shape is Shape.RECORD or word) or field.location or field.array is not None or "comm" in name.lower():
         return ""
     if (type_.size, type_.signed) != (field.size, field.signed) or field.size not in (1, 2, 4, 8):
         return ""

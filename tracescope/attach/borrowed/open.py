@@ -10,6 +10,7 @@ from tracescope.attach.borrowed.bpftrace import BpftraceSession
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.borrowed.tracefs import TASK_EVENTS, TracefsSession
 from tracescope.attach.borrowed.tracefs_events import event_of
+from tracescope.attach.borrowed.tracefs_functions import in_own_group, is_dynamic
 from tracescope.attach.open import kernel_types, read_formats
 from tracescope.attach.plan import Filters, Plan, plan
 from tracescope.attach.record.call_memory import call_captures
@@ -28,15 +29,17 @@ _ENDS = {"sys_enter_execve": "syscalls:sys_exit_execve", "sys_enter_execveat": "
 def open_borrowed(
     backend: str, host: Host, wanted: Sequence[Target], filters: Filters, *, asked: Asked, bare: bool, buffer: int
 ) -> BorrowedSession:
-    """A session on `bpftrace` or `tracefs`, for tracepoints; raises Refused."""
+    """A session on `bpftrace` or `tracefs`; raises Refused."""
     types = kernel_types(host)
     targets = [with_types(as_call(target) if bare or target.end else target, types) for target in wanted]
+    if backend == "tracefs":
+        targets = [in_own_group(host, target, f"probe_{number}") for number, target in enumerate(targets)]
     # What follows a tree, and completes an execve, is not a program of ours here.
     made = plan(targets, read=lambda target: (() if bare else _texts(target), None))
     made = replace(made, filters=filters, notes=())
     if backend == "bpftrace":
         return BpftraceSession(host, made, asked.where, types, buffer=buffer)
-    needed = {event_of(end) for target in targets for end in (target, target.end) if end is not None}
+    needed = {event_of(end) for target in targets for end in (target, target.end) if end and not is_dynamic(end)}
     formats = read_formats(host, needed)
     if missing := needed - formats.keys():
         raise Missing(f"tracepoint:{min(missing)} is not there", "its format cannot be read")

@@ -1,8 +1,9 @@
 """A session on the kernel's own trace buffers: no compiler and no BPF, an instance of our own in tracefs.
 
-Tracepoints only. A record names its task by number alone: processes, parents and names come from /proc at the start
-and from the kernel's own events after it. Of memory that an argument points to the record has nothing, but for the file
-of an execve that succeeded (sched_process_exec), and the texts that newer kernels copy (`__filename_val`).
+Tracepoints, and functions as events that are defined for the session. A record names its task by number alone:
+processes, parents and names come from /proc at the start and from the kernel's own events after it. Of memory that an
+argument points to the record has nothing, but for the file of an execve that succeeded (sched_process_exec), and the
+texts that newer kernels copy (`__filename_val`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import count
 from operator import itemgetter
 from typing import ClassVar
@@ -20,10 +22,13 @@ from tracescope.attach.borrowed.kernel_filter import kernel_filter
 from tracescope.attach.borrowed.running import running_tasks
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.borrowed.tasks import Tasks
-from tracescope.attach.borrowed.tracefs_events import Events, Traced
+from tracescope.attach.borrowed.tracefs_events import Events, Traced, event_of
+from tracescope.attach.borrowed.tracefs_functions import define, definition, is_dynamic, remove, remove_left_events
 from tracescope.attach.life import SessionState
 from tracescope.attach.plan import Filters, Plan
+from tracescope.attach.ready import read_formats
 from tracescope.attach.record.layout import HEADER
+from tracescope.attach.targets.target import Target, UserPlace
 from tracescope.attach.tracefs.instance import TracefsInstance
 from tracescope.errors import AttachError, TraceScopeError
 from tracescope.host import Host
@@ -57,15 +62,15 @@ class TracefsSession(BorrowedSession):
         self._host = host
         self._helpers = helpers
         self._tasks = Tasks()
-        self._events_of = Events(plan.probes, formats, helpers, self._tasks, tree=bool(plan.filters.tree))
+        self._formats = dict(formats)
         self._filters = {
             probe.index: kernel_filter(typed, probe, plan.filters)
             for probe, typed in zip(plan.probes, self.typed, strict=True)
         }
-        lines = [
-            f"{traced.event}  {self._filters[traced.probe.index] or 'no filter'}" for traced in self._events_of.traced
-        ]
-        self.program_text = "\n".join(["# events of the instance, each with its filter", *lines, ""])
+        ends = [(probe, end) for probe in plan.probes for end in (probe.target, probe.end) if end]
+        defined = [definition(end) for _, end in ends if is_dynamic(end)]
+        lines = [f"{event_of(end)}  {self._filters[probe.index] or 'no filter'}" for probe, end in ends]
+        self.program_text = "\n".join([*defined, "# events of the instance, each with its filter", *lines, ""])
         self._comms = {name.encode("utf-8", "surrogateescape") for name in plan.filters.comm}
         self._instances: tuple[TracefsInstance, ...] = ()
         self._unread = 0
@@ -82,6 +87,8 @@ class TracefsSession(BorrowedSession):
                 for size in (_LEAST_KB, size)
             )
             self._instances = (tasks, probes)
+            remove_left_events(self._host)
+            self._define(undo, probes)
             if self._stop.is_set():
                 return
             enter(SessionState.ATTACH)
@@ -98,6 +105,42 @@ class TracefsSession(BorrowedSession):
             tasks.stop()
             self._read_rest()
             self._count_lost()
+
+    def _define(self, undo: ExitStack, instance: TracefsInstance) -> None:
+        """The events of functions, which go after the instance that they are switched on in."""
+        starts: dict[str, int] = {}
+        for probe in self.plan.probes:
+            try:
+                for end in (probe.target, probe.end):
+                    if end is not None and is_dynamic(end):
+                        define(self._host, end)
+                        undo.callback(self._take_back, instance, end)
+                        event = event_of(end)
+                        self._formats[event], starts[event] = self._defined(end)
+            except AttachError as error:
+                self.failed.append((probe, error))
+        gone = {id(probe) for probe, _ in self.failed}
+        if len(gone) == len(self.plan.probes):
+            raise self.failed[0][1]
+        probes = [probe for probe in self.plan.probes if id(probe) not in gone]
+        tree = bool(self.plan.filters.tree)
+        self._events_of = Events(probes, self._formats, self._helpers, self._tasks, tree=tree, starts=starts)
+
+    def _defined(self, target: Target) -> tuple[EventFormat, int]:
+        """The event's number and whose it is from the kernel; its own words, and where they begin."""
+        event = event_of(target)
+        found = read_formats(self._host, (event,)).get(event)
+        if found is None:
+            raise AttachError(f"{target.probe} cannot be attached", "its new event has no format")
+        # `__probe_ip` alone, or `__probe_func` and `__probe_ret_ip`.
+        start = max((one.offset + one.size for one in found.fields if one.name.startswith("__probe_")), default=8)
+        return replace(target.format, id=found.id, common=found.common), start
+
+    def _take_back(self, instance: TracefsInstance, target: Target) -> None:
+        with suppress(TraceScopeError):
+            instance.disable(event_of(target))
+        with suppress(TraceScopeError):
+            remove(self._host, target)
 
     def _attach(self, tasks: TracefsInstance, instance: TracefsInstance) -> None:
         """First those events that tell who is who, then /proc, then the probes: so nobody is unknown."""
@@ -186,9 +229,11 @@ class TracefsSession(BorrowedSession):
 
     def _wanted(self, record: bytes) -> bool:
         filters: Filters = self.plan.filters
-        _, _, _, pid, tid, _, _, comm = HEADER.unpack_from(record)
+        _, _, number, pid, tid, _, _, comm = HEADER.unpack_from(record)
+        place = self.plan.probes[number].target.place
         return (
-            (not filters.pid or pid in filters.pid)
+            (not isinstance(place, UserPlace) or place.pid in (-1, pid))
+            and (not filters.pid or pid in filters.pid)
             and (not filters.tid or tid in filters.tid)
             and pid not in filters.but_not
             and (not filters.comm or comm.partition(b"\0")[0] in self._comms)

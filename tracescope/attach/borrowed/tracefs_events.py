@@ -37,6 +37,8 @@ class Traced:
     ends: bool = False
     plain: bool = False
     """Its words are all that there is, so that a record is made at once."""
+    start: int = 8
+    """Where in a record its own fields begin: before those of a function's event stands where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class Events:
 
     def __init__(
         self, probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat], helpers: Mapping[str, EventFormat],
-        tasks: Tasks, *, tree: bool = False,
+        tasks: Tasks, *, tree: bool = False, starts: Mapping[str, int] | None = None,
     ) -> None:  # fmt: skip
-        self.traced = tuple(_traced(probes, formats))
+        self.traced = tuple(_traced(probes, formats, starts or {}))
         self._by_id: dict[int, list[Traced]] = {}
         for traced in self.traced:
             self._by_id.setdefault(traced.format.id, []).append(traced)
@@ -76,6 +78,8 @@ class Events:
             if self._tree and not task.followed:
                 # The kernel's filter by task lets a switch to a task through as well.
                 continue
+            if traced.start > _FIRST:
+                data = data[:_FIRST] + data[traced.start :]
             if traced.plain:
                 yield _plain(traced.probe, time_ns, cpu, tid, task, data)
                 continue
@@ -149,14 +153,16 @@ def _old_name(format_: EventFormat, data: bytes, tid: int) -> bytes | None:
     return text(data, fields["oldcomm"]) if own and "oldcomm" in fields else None
 
 
-def _traced(probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat]) -> Iterator[Traced]:
+def _traced(
+    probes: Sequence[PlannedProbe], formats: Mapping[str, EventFormat], starts: Mapping[str, int]
+) -> Iterator[Traced]:
     for probe in probes:
         event = event_of(probe.target)
         plain = not (probe.end or probe.dynamic or probe.captures or probe.shape is Shape.EXEC or event == _RENAME)
-        yield Traced(probe, event, formats[event], plain=plain)
-        if probe.end is not None:
-            end = event_of(probe.end)
-            yield Traced(probe, end, formats[end], ends=True)
+        if event in formats:
+            yield Traced(probe, event, formats[event], plain=plain, start=starts.get(event, _FIRST))
+        if probe.end is not None and (end := event_of(probe.end)) in formats and event in formats:
+            yield Traced(probe, end, formats[end], ends=True, start=starts.get(end, _FIRST))
 
 
 def _plain(probe: PlannedProbe, time_ns: int, cpu: int, tid: int, task: Task, data: bytes) -> bytes:

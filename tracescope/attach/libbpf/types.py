@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tracescope.attach.libbpf.library import Library, library
 from tracescope.errors import Missing, Refused
 
-__all__ = ("KernelTypes", "Size", "kernel_types")
+__all__ = ("LibraryTypes", "Size", "library_types")
 
 _STRUCT, _UNION, _TYPEDEF, _CONST, _VOLATILE = 4, 5, 8, 9, 10
 _THROUGH = (_TYPEDEF, _CONST, _VOLATILE)
@@ -37,7 +37,7 @@ class _Type(NamedTuple):
     members: bytes
 
 
-class KernelTypes:
+class LibraryTypes:
     """Questions about structures by name; both raise Missing when the kernel has no such structure or member."""
 
     def __init__(self, lib: Library, btf: int) -> None:
@@ -88,13 +88,13 @@ class KernelTypes:
 
 
 @contextmanager
-def kernel_types() -> Iterator[KernelTypes]:
+def library_types() -> Iterator[LibraryTypes]:
     """The running kernel's types, until the block ends; raises Missing where it shows none, Refused without libbpf."""
     lib = library()
     btf = lib.btf__load_vmlinux_btf()
     if not btf:
         raise Missing("the kernel shows no BTF", "/sys/kernel/btf/vmlinux is not there, or not readable")
     try:
-        yield KernelTypes(lib, btf)
+        yield LibraryTypes(lib, btf)
     finally:
         lib.btf__free(btf)

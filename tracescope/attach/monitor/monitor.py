@@ -12,7 +12,7 @@ from tracescope.attach.kernel.perf_event import attach_tracepoint
 from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.libbpf.backend import LibbpfBackend
 from tracescope.attach.libbpf.library import missing_library
-from tracescope.attach.libbpf.types import kernel_types
+from tracescope.attach.libbpf.types import library_types
 from tracescope.attach.monitor import shipped
 from tracescope.attach.monitor.decode import decode_record
 from tracescope.attach.monitor.plan import EVENTS, OFFSETS, MonitorPlan, monitor_plan, read_offsets
@@ -141,6 +141,6 @@ def plan_monitor(
 
 def _read_offsets(host: Host) -> list[int]:
     if host.live and missing_library() is None:
-        with kernel_types() as types:
+        with library_types() as types:
             return read_offsets(types)
     return read_offsets(read_types(host))

@@ -23,7 +23,7 @@ from tracescope.errors import AttachError, Missing, TraceScopeError, UsageError,
 from tracescope.host import Host
 from tracescope.printable import decode, printable
 
-__all__ = ("Leftover", "TracefsInstance", "leftovers", "remove_leftovers")
+__all__ = ("Leftover", "TracefsInstance", "began", "leftovers", "remove_leftovers")
 
 _NAME = re.compile(r"tracescope-([1-9][0-9]{0,9})-([0-9]{1,19})-([0-9]{1,9})")
 _EVENT = re.compile(r"\w[\w.-]*:\w[\w.-]*", re.ASCII)
@@ -40,7 +40,7 @@ class Leftover(NamedTuple):
     pid: int
 
 
-def _began(host: Host, pid: int | str) -> str:
+def began(host: Host, pid: int | str) -> str:
     """The clock tick since boot in which a process began; empty for one that is not there."""
     try:
         return host.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[_START].decode("ascii")
@@ -57,7 +57,7 @@ def leftovers(host: Host) -> list[Leftover]:
         matches = [match for name in host.names(root) if (match := _NAME.fullmatch(name))]
     except TraceScopeError:
         return []
-    return [Leftover(f"{root}/{one[0]}", int(one[1])) for one in matches if _began(host, one[1]) != one[2]]
+    return [Leftover(f"{root}/{one[0]}", int(one[1])) for one in matches if began(host, one[1]) != one[2]]
 
 
 def remove_leftovers(host: Host) -> list[Leftover]:
@@ -209,9 +209,9 @@ class TracefsInstance:
 
 def _make_folder(host: Host) -> str:
     root = f"{host.tracefs}/instances"
-    began = _began(host, os.getpid())
+    start = began(host, os.getpid())
     for number in _NUMBERS:
-        path = f"{root}/tracescope-{os.getpid()}-{began}-{number}"
+        path = f"{root}/tracescope-{os.getpid()}-{start}-{number}"
         try:
             os.mkdir(path)
         except FileExistsError:
