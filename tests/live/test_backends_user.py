@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from attached import HOST, START_SECONDS
+from started import Started
 
 from tracescope.attach.ask.asked import NOTHING, Asked
+from tracescope.attach.borrowed.tracefs_functions import left_events
 from tracescope.attach.launch import launch
 from tracescope.attach.plan import Filters
 from tracescope.attach.start import start_session
@@ -99,3 +103,25 @@ def test_bpftrace_refuses_a_semaphore_with_the_reason(program):
         run("bpftrace", [f"usdt:{program}:test:counted"], program)
     assert caught.value.why == "it raises a semaphore in one process only"
     assert caught.value.fix == "--backend bcc"
+
+
+def test_events_that_a_killed_session_defined_are_said_and_removed_by_the_next(program):
+    source = (
+        "import time\nfrom attached import HOST\nfrom tracescope.attach.start import start_session\n"
+        "from tracescope.attach.targets.find import find_targets\n"
+        f"with start_session(HOST, find_targets(HOST, ['uprobe:{program}:twice']), backend='tracefs') as session:\n"
+        "    session.wait_running(60)\n    print('up', flush=True)\n    time.sleep(100)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
+    with Started([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"up\n"
+        assert process.pid not in {left.pid for left in left_events(HOST)}
+        process.kill()
+    assert process.pid in {left.pid for left in left_events(HOST)}
+    command = [sys.executable, "-m", "tracescope", "doctor"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert f"tracescope_{process.pid}_" in said
+
+    run("tracefs", [f"uprobe:{program}:twice"], program)
+    assert process.pid not in {left.pid for left in left_events(HOST)}
+    assert f"tracescope_{os.getpid()}_".encode() not in HOST.read(f"{HOST.tracefs}/uprobe_events")
