@@ -326,7 +326,8 @@ async def type_text(pilot: Pilot, text: str) -> None:
 async def tick(pilot: Pilot) -> None:
     """What the app's timer does, now."""
     pilot.app.feed.counted_until = 0.0
-    pilot.app._tick()
+    pilot.app._pressed = 0.0
+    await pilot.app._tick()
     await pilot.pause()
 
 

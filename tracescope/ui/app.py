@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.content import Content
+from textual.events import Event, Key
 from textual.worker import get_current_worker
 
 from tracescope.attach.backend_names import AUTO
@@ -48,6 +50,8 @@ __all__ = ("TICK", "TraceScope", "replay", "run")
 
 TICK = 1 / 12
 """Seconds between two looks at the sessions' rings."""
+_ANSWER = 0.04
+"""Seconds that the answer to a key may take before the next look."""
 
 Report = Callable[[SourceReport], None]
 Ready = Callable[["Catalog"], None]
@@ -94,6 +98,8 @@ class TraceScope(Attaching, inherit_bindings=False):
         self._browser = BrowserScreen(host, asked_once(check or partial(_check_any, host)), attach_key=attach_key)
         self._processes: MonitorScreen | None = None
         self._monitor_state = self.monitor.state
+        self._pressed, self._put_off = 0.0, False
+        """When a key was pressed; the last look was put off for one."""
 
     def get_default_screen(self) -> BrowserScreen:
         """The browser is the lowest screen."""
@@ -141,9 +147,19 @@ class TraceScope(Attaching, inherit_bindings=False):
 
     # The sessions
 
-    def _tick(self) -> None:
+    async def on_event(self, event: Event) -> None:
+        """A key is answered first."""
+        if isinstance(event, Key):
+            self._pressed = time.monotonic()
+        await super().on_event(event)
+
+    async def _tick(self) -> None:
         """Follow sessions and monitor, and draw what changed on the screens that show it."""
-        super()._tick()
+        # Whoever holds a key down does not stop the time.
+        self._put_off = not self._put_off and time.monotonic() - self._pressed < _ANSWER
+        if self._put_off:
+            return
+        await super()._tick()
         self._follow_monitor()
         self._show_status()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -124,7 +125,7 @@ class Attaching(App[int], inherit_bindings=False):
             self.post_message(messages.SessionOpened(probes, session, found.refused, options))
 
     @on(messages.SessionOpened)
-    def _add_session(self, event: messages.SessionOpened) -> None:
+    async def _add_session(self, event: messages.SessionOpened) -> None:
         from tracescope.ui.screens.options import OptionsScreen
 
         self._opening.difference_update(event.probes)
@@ -133,7 +134,7 @@ class Attaching(App[int], inherit_bindings=False):
             self.screen.dismiss()
             self.action_live()
         self._session_opened()
-        self._tick()
+        await self._tick()
 
     @on(messages.CountingOpened)
     def _show_counting(self, event: messages.CountingOpened) -> None:
@@ -173,15 +174,17 @@ class Attaching(App[int], inherit_bindings=False):
         else:
             self.notify(f"saved {amount(event.count, 'event')} to {event.path}", markup=False)
 
-    def _tick(self) -> None:
-        """Pull records, and follow the sessions' lives."""
+    async def _tick(self) -> None:
+        """Pull records, and follow the sessions' lives; between its parts a key can be answered."""
         self.feed.pull()
+        await asyncio.sleep(0)
         for session in list(self.feed.sessions):
             if session.state != self._states.get(session):
                 self._states[session] = session.state
                 self._session_changed(session)
         self.costs.update(self.feed.sessions)
         self.collecting.update(busy=bool(self.feed.sessions))
+        await asyncio.sleep(0)
         if self._live in self.screen_stack and self._live is not None:
             self._live.update_events()
 

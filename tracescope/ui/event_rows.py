@@ -13,6 +13,8 @@ from tracescope.ui.feed import Feed
 
 __all__ = ("Order", "Search", "Selection", "takes")
 
+_LEAST = 0.001
+"""Seconds that are always there for new records."""
 _LOOK = 64
 """So many records between two looks at the clock."""
 
@@ -74,6 +76,8 @@ class Order:
         self._first = feed.first
         self._next = feed.first
         self._found = 0
+        self._sorting = 0.0
+        """Seconds that it took last time to put the lists in order."""
 
     @property
     def behind(self) -> int:
@@ -94,9 +98,9 @@ class Order:
             self._join()
 
     def advance(self, seconds: float) -> None:
-        """Sort in more records for so long at most."""
+        """Sort in more records for so long at most: to put the long lists in order takes of that time, too."""
         self.prune()
-        until = time.monotonic() + seconds
+        until = time.monotonic() + max(seconds - self._sorting, _LEAST)
         made: tuple[list[int], list[int], list[int]] = ([], [], [])
         for looked, number in enumerate(self._fresh(), 1):
             if looked % _LOOK == 0 and time.monotonic() >= until:
@@ -106,12 +110,14 @@ class Order:
             self._keys[number] = text if kind == 1 else value
             self._next = number + 1
             self._found += 1
+        begin = time.monotonic()
         for numbers, fresh in zip(self._kinds, made, strict=True):
             if fresh:
                 numbers.extend(fresh)
                 numbers.sort(key=self._keys.__getitem__, reverse=self._descending)
         if any(made):
             self._join()
+        self._sorting = time.monotonic() - begin
 
     def _key(self, number: int) -> SortKey:
         at = NUMBERS_IN_HEADER.get(self._column)

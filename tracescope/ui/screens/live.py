@@ -103,7 +103,8 @@ class LiveScreen(EventsScreen):
             if self.panel.display:
                 self.panel.update_probes()
         self.events.update_rows()
-        self._say()
+        if not self._turn:
+            self._say()
 
     def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Keys that need an event or a session only work when there is one; letters are typed into the filter."""
