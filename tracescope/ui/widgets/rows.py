@@ -48,7 +48,7 @@ class RowList(ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False, init=False)
 
-    _frame: tuple[int, Style] = (0, Style())
+    _frame: tuple[int, int, Style] = (0, 0, Style())
 
     @dataclass
     class Moved(Message):
@@ -128,13 +128,23 @@ class RowList(ScrollView, can_focus=True):
         self.post_message(self.Moved(self, after))
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of one frame: what they share is worked out once."""
-        self._frame = self.scrollable_content_region.width, self.rich_style
-        return super().render_lines(crop)
+        """The lines of one frame: what they share is worked out once.
+
+        A list without border, padding and opacity goes without Textual's cache of styled lines: a fifth of a frame.
+        """
+        whole = self.region.width
+        self._frame = self.scrollable_content_region.width, whole, self.rich_style
+        if self.styles.gutter or self.opacity < 1:
+            return super().render_lines(crop)
+        _, background = self.background_colors
+        strips = [self.render_line(y) for y in crop.line_range]
+        for filter_ in self.get_line_filters():
+            strips = [strip.apply_filter(filter_, background) for strip in strips]
+        return strips if crop.column_span == (0, whole) else [strip.crop(*crop.column_span) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen: the header, a row, or nothing."""
-        width, base = self._frame
+        width, whole, base = self._frame
         index = y - self.header_lines + self.scroll_offset.y
         if y < self.header_lines:
             base += self.get_component_rich_style("rows--header")
@@ -145,7 +155,7 @@ class RowList(ScrollView, can_focus=True):
             parts = self.row_parts(index, width)
         else:
             parts = [(self.empty_text, "rows--dim")] if index == 0 else ()
-        return self._strip(parts, width, base)
+        return self._strip(parts, whole, base)
 
     def _strip(self, parts: Iterable[Part], width: int, base: Style) -> Strip:
         """The pieces in exactly `width` cells. A line of one byte a cell needs nobody to measure it."""
