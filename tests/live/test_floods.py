@@ -46,7 +46,8 @@ def test_the_command_ends_and_counts_what_is_lost(backend, flood):
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"{len(events)} events, ")
-    assert int(done.stderr.split()[-2]) > 0
+    # A bpftrace that is interrupted in the middle of a write cannot say how many it lost: that is said instead.
+    assert int(done.stderr.split()[-2]) > 0 or "how many of its last events are missing is not known" in done.stderr
     assert len(events) > 1000
 
 
@@ -60,5 +61,5 @@ def test_what_its_buffers_still_hold_is_not_read_for_ever(backend, flood, monkey
         session.stop()
     counts = session.counts()
     assert len(session.take()) == counts.events > 0
-    assert counts.lost > 0
+    assert counts.lost > 0 or any("is not known" in remark for remark in session.remarks)
     assert session.error is None

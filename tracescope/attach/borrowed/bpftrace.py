@@ -41,8 +41,8 @@ _LAST_EVENTS, _LAST_WORDS = 1.0, 6.0
 _CHUNK = 1 << 18
 _MOST_LOG = 1 << 20
 _VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})")
-# A line of its JSON, and one that begins an event of ours.
-_PRINTED, _EVENT = b'"type": "printf"', b'"data": "R '
+# A line of its JSON, one that begins an event of ours, and the last of all.
+_PRINTED, _EVENT, _WHOLE = b'"type": "printf"', b'"data": "R ', b'"data": "Z'
 _NOISE = re.compile(rb"RLIMIT_MEMLOCK|^Attaching \d+ probe")
 
 
@@ -92,6 +92,7 @@ class BpftraceSession(BorrowedSession):
     def _begin(self) -> None:
         self._log = bytearray()
         self._signals = 0
+        self._whole = False
         self._heard = math.inf
         self._rest: dict[int, bytes] = {}
 
@@ -195,8 +196,10 @@ class BpftraceSession(BorrowedSession):
         began = time.monotonic()
         while selector.get_map() and (waited := time.monotonic() - began) < _LAST_WORDS:
             self._read(selector, 0.1, only_count=waited > _LAST_EVENTS)
-        if selector.get_map():
-            self.remarks.append("bpftrace did not end in time: how many of its last events are missing is not known")
+        if selector.get_map() or not self._whole:
+            # A signal in the middle of a write, and it prints nothing more.
+            how = "did not end in time" if selector.get_map() else "left without its last lines"
+            self.remarks.append(f"bpftrace {how}: how many of its last events are missing is not known")
 
     def _read(self, selector: selectors.BaseSelector, timeout: float, *, only_count: bool = False) -> None:
         """What there is on both pipes; a pipe that has ended is taken out. Events that are only counted are lost."""
@@ -210,7 +213,7 @@ class BpftraceSession(BorrowedSession):
             *lines, self._rest[key.fd] = whole.split(b"\n")
             if only_count:
                 self._lost += whole.count(_EVENT) - self._rest[key.fd].count(_EVENT)
-                lines = [line for line in lines if _PRINTED not in line]
+                lines = [line for line in lines if _PRINTED not in line or _WHOLE in line]
             records = [record for line in lines for record in self._line(line)]
             records.sort(key=lambda record: int(HEADER.unpack_from(record)[0]))
             self._put(records, self._wanted)
@@ -221,6 +224,7 @@ class BpftraceSession(BorrowedSession):
             if self._signals < UNTIL_SIGNALS:
                 self._heard = min(self._heard, time.monotonic())
                 self._signals += data.startswith(b"U")
+            self._whole = self._whole or data.startswith(b"Z")
             yield from self._lines.records(data)
             return
         self._lost += lost_in(line)

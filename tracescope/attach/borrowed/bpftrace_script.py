@@ -2,8 +2,8 @@
 
 A line is `R PROBE TID CPU PID PPID NS NUMBER… COMM`, then `T PROBE TID TEXT-NUMBER TEXT` for each text, `A PROBE TID
 NUMBER TEXT` for each argument of an execve, `M PROBE TID` when there are more, and `E PROBE TID` where there were such
-lines; `P PROBE TID CPU NS RET` is the end of a pair. So a text can never pass for anything else. bpftrace's strings are
-short, and its stack is too small for two.
+lines; `P PROBE TID CPU NS RET` is the end of a pair, `Z` that of all. So a text can never pass for anything else.
+bpftrace's strings are short, and its stack is too small for two.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Script:
         # Without a reader the next line ends it: nothing stays attached behind a session that was killed.
         yield 'interval:s:1 { printf("K\\n"); }'
         yield 'interval:ms:10 /!@last/ { @last = 1; printf("U\\n"); }'
-        yield "END { clear(@first); clear(@last); " + ("clear(@tree); " if tree else "") + "}"
+        yield "END { clear(@first); clear(@last); " + ("clear(@tree); " if tree else "") + 'printf("Z\\n"); }'
 
     def _probe(self, probe: PlannedProbe) -> Iterator[str]:
         test = _wanted(self._plan.filters, of_process(probe.target))
