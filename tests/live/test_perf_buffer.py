@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from unittest.mock import ANY
 
 import pytest
 from attached import HOST, decoded, format_of, held_programs
@@ -50,13 +51,17 @@ def through(transport, *events, command=SCRIPT, **options):
 
 
 def told(events):
-    """What is the same each time."""
+    """What is the same each time; a name on a page of a library that was not in memory may be any."""
     changing = ("pid", "old_pid")
     rows = [
-        (event.probe, {name: value for name, value in event.args.items() if name not in changing}, event.ret)
+        (event.probe, {name: _text(value) for name, value in event.args.items() if name not in changing}, event.ret)
         for event in events
     ]
     return [row for row in rows if "glibc-hwcaps" not in str(row)]
+
+
+def _text(value):
+    return ANY if isinstance(value, dict) and value.keys() == {"address"} else value
 
 
 @pytest.mark.parametrize("events", [(GETPPID,), (OPENAT,), (GETPPID, OPENAT, *EXEC)], ids=["fixed", "text", "exec"])
