@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from attached import HOST, START_SECONDS, format_of
+from started import Started
 
 from tracescope.attach.ask.asked import NOTHING, Asked
 from tracescope.attach.decode.events import Event, event_json
@@ -48,6 +51,21 @@ def running(
     with session:
         session.wait_running(START_SECONDS)
         yield session
+
+
+def killed(source: str, left: Callable[[], Iterable[Any]]) -> tuple[int, str]:
+    """Kill a process while the `session` of its source runs: its pid, which only then is `left`; what `doctor` says."""
+    run = "with session as one:\n one.wait_running(60)\n print('up', flush=True)\n time.sleep(100)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    with Started(
+        [sys.executable, "-c", f"import time\n{source}\n{run}"], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.readline() == b"up\n"
+        assert process.pid not in {one.pid for one in left()}
+        process.kill()
+    assert process.pid in {one.pid for one in left()}
+    doctor = [sys.executable, "-m", "tracescope", "doctor"]
+    return process.pid, subprocess.run(doctor, capture_output=True, text=True, check=True, env=environment).stdout
 
 
 def run_under(

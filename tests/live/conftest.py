@@ -1,4 +1,4 @@
-"""What the live tests of exports are built with."""
+"""What live tests are built with, and a program that several of them trace."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def require_build() -> None:
         assert shutil.which(tool), f"{tool} is not installed: script/test installs it"
     assert Path("/usr/include/bpf/libbpf.h").exists(), "libbpf-dev is not installed: script/test installs it"
     assert python_with_bcc(), "python3-bpfcc is not installed: script/test installs it"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory) -> str:
+    """Functions and USDT probes: programs/usdt.c."""
+    path = tmp_path_factory.mktemp("user") / "usdt"
+    source = Path(__file__).parent / "programs" / "usdt.c"
+    subprocess.run(["gcc", "-O1", "-o", str(path), str(source)], check=True)
+    return str(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from attached import HOST, START_SECONDS, format_of, programs_of
-from borrowed import by_process, run_under, running
+from borrowed import by_process, killed, run_under, running
 from started import Started
 
 from tracescope.attach.ask.asked import Asked
@@ -244,24 +244,12 @@ def test_the_top_level_instance_is_left_alone():
 
 
 def test_a_killed_session_leaves_what_the_next_one_removes():
-    source = (
-        "import sys, time\nfrom borrowed import running\n"
-        "with running('tracefs', 'sched:sched_process_exec'):\n"
-        "    print('up', flush=True)\n"
-        "    time.sleep(100)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
-    with Started([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout.readline() == b"up\n"
-        assert process.pid not in {leftover.pid for leftover in leftovers(HOST)}
-        process.kill()
-    assert process.pid in {leftover.pid for leftover in leftovers(HOST)}
-    doctor = [sys.executable, "-m", "tracescope", "doctor"]
-    said = subprocess.run(doctor, capture_output=True, text=True, check=True, env=environment).stdout
-    assert f"tracescope-{process.pid}-" in said
+    source = "from borrowed import running\nsession = running('tracefs', 'sched:sched_process_exec')"
+    pid, said = killed(source, lambda: leftovers(HOST))
+    assert f"tracescope-{pid}-" in said
 
     with running("tracefs", "sched:sched_process_exec"):
-        assert process.pid not in {leftover.pid for leftover in leftovers(HOST)}
+        assert pid not in {leftover.pid for leftover in leftovers(HOST)}
 
 
 def test_lost_records_are_counted(monkeypatch):

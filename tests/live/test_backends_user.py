@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from attached import HOST, START_SECONDS
-from started import Started
+from borrowed import killed
 
 from tracescope.attach.ask.asked import NOTHING, Asked
 from tracescope.attach.borrowed.tracefs_functions import left_events
@@ -21,14 +18,6 @@ from tracescope.attach.targets.find import find_targets
 from tracescope.errors import Refused
 
 TIMES = 50
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("user") / "usdt"
-    source = Path(__file__).parent / "programs" / "usdt.c"
-    subprocess.run(["gcc", "-O1", "-o", str(path), str(source)], check=True)
-    return str(path)
 
 
 @pytest.fixture(autouse=True)
@@ -107,21 +96,13 @@ def test_bpftrace_refuses_a_semaphore_with_the_reason(program):
 
 def test_events_that_a_killed_session_defined_are_said_and_removed_by_the_next(program):
     source = (
-        "import time\nfrom attached import HOST\nfrom tracescope.attach.start import start_session\n"
+        "from attached import HOST\nfrom tracescope.attach.start import start_session\n"
         "from tracescope.attach.targets.find import find_targets\n"
-        f"with start_session(HOST, find_targets(HOST, ['uprobe:{program}:twice']), backend='tracefs') as session:\n"
-        "    session.wait_running(60)\n    print('up', flush=True)\n    time.sleep(100)\n"
+        f"session = start_session(HOST, find_targets(HOST, ['uprobe:{program}:twice']), backend='tracefs')"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[1])])}
-    with Started([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout.readline() == b"up\n"
-        assert process.pid not in {left.pid for left in left_events(HOST)}
-        process.kill()
-    assert process.pid in {left.pid for left in left_events(HOST)}
-    command = [sys.executable, "-m", "tracescope", "doctor"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert f"tracescope_{process.pid}_" in said
+    pid, said = killed(source, lambda: left_events(HOST))
+    assert f"tracescope_{pid}_" in said
 
     run("tracefs", [f"uprobe:{program}:twice"], program)
-    assert process.pid not in {left.pid for left in left_events(HOST)}
+    assert pid not in {left.pid for left in left_events(HOST)}
     assert f"tracescope_{os.getpid()}_".encode() not in HOST.read(f"{HOST.tracefs}/uprobe_events")

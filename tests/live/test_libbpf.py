@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from attached import EXEC, HOST, START_SECONDS, decoded, format_of, held_programs
@@ -54,13 +53,6 @@ WRITE = "tracepoint:syscalls:sys_enter_write"
 def backends(require) -> None:
     refused = missing()
     require(refused is None, str(refused))
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("user") / "usdt"
-    subprocess.run(["gcc", "-O1", "-o", str(path), str(Path(__file__).parent / "programs" / "usdt.c")], check=True)
-    return str(path)
 
 
 def run(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from attached import HOST, decoded
@@ -18,14 +16,6 @@ from tracescope.cli.main import main
 from tracescope.errors import Missing, Refused
 
 TIMES = 1000
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("user") / "usdt"
-    source = Path(__file__).parent / "programs" / "usdt.c"
-    subprocess.run(["gcc", "-O1", "-o", str(path), str(source)], check=True)
-    return str(path)
 
 
 def run(names, command, *, pair=False):

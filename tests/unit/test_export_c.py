@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import HOSTS
 from exported import build
 
 from tracescope.attach.ask.options import AttachOptions
@@ -72,10 +71,8 @@ SELECTIONS = {
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[SnapshotHost]:
-    recorded = SnapshotHost(HOSTS / "debian12-6.1.zip")
-    yield recorded
-    recorded.close()
+def host(debian12: SnapshotHost) -> SnapshotHost:
+    return debian12
 
 
 @pytest.fixture(scope="module")

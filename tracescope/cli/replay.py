@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -110,20 +109,17 @@ def _print_exec(data: dict[str, Any]) -> None:
 
 
 def _print_attach(data: dict[str, Any]) -> None:
-    from tracescope.attach.decode.events import Event, event_words
+    from tracescope.attach.decode.event_lines import text_line
+    from tracescope.attach.decode.events import Event
     from tracescope.processes import time_of
 
     try:
         values: dict[str, Any] = {key: data.get(key) for key in _EVENT_KEYS}
-        event = Event(time_of(data["time"]), **values)
-        moment = datetime.fromtimestamp(event.time_ns // 1000 / 1e6).strftime("%H:%M:%S.%f")  # noqa: DTZ006 - local
-        ppid = "-" if event.ppid is None else event.ppid
-        where = f"{moment} {event.cpu:3} {event.pid:7} {event.tid:7} {ppid:>7}"
-        line = f"{where} {event.comm:15} {event.probe.removeprefix('tracepoint:')} {event_words(event)}"
+        line = text_line(Event(time_of(data["time"]), **values))
     except (AttributeError, KeyError, TypeError, ValueError):
         note("an event of this recording cannot be read")
         return
-    print_text(line.rstrip())
+    print_text(line)
 
 
 _EVENT_KEYS = ("cpu", "probe", "pid", "tid", "ppid", "comm", "args", "ret", "duration_ns", "words")

@@ -26,9 +26,7 @@ __all__ = (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
-_MAX_SECONDS = 16
 _LENGTH = len("2026-01-31T12:00:00.000001Z")
-
 
 if TYPE_CHECKING:
     TimeOfDay: TypeAlias = int
@@ -162,19 +160,13 @@ def time_of(text: str) -> int:
     if type(text) is str and len(text) == _LENGTH and text[-1] == "Z":
         fraction = text[20:26]
         if fraction.isdigit() and fraction.isascii():
-            begin = _seconds.get(text[:20])
-            return (_learn(text[:20]) if begin is None else begin) + int(fraction) * 1000
+            return _begin_of(text[:20]) + int(fraction) * 1000
     return _parse(text)
 
 
-_seconds: dict[str, int] = {}
-
-
-def _learn(second: str) -> int:
-    if len(_seconds) > _MAX_SECONDS:
-        _seconds.clear()
-    _seconds[second] = begin = _parse(second + "000000Z")
-    return begin
+@lru_cache(maxsize=16)
+def _begin_of(second: str) -> int:
+    return _parse(second + "000000Z")
 
 
 def _parse(text: str) -> int:

@@ -21,7 +21,7 @@ def save_events(
 
     `in_words`: with the kernel's own words where there are some, as `attach --words --save` does.
     """
-    from tracescope.attach.decode.events import event_json
+    from tracescope.attach.decode.event_lines import json_line
     from tracescope.recording import Recorder, host_facts
 
     sessions = dict.fromkeys(session for session, _ in records)
@@ -33,5 +33,5 @@ def save_events(
             event = session.decode(record)
             if in_words and event.words is None:
                 event = event._replace(words=session.words(record))
-            recorder.write(event_json(event))
+            recorder.write(json_line(event))
         recorder.close(lost)
