@@ -157,7 +157,9 @@ class BpftraceSession(BorrowedSession):
         for index, fields in self._refused.items():
             probe = self.plan.probes[index]
             if why := fields.get(""):
-                self.failed.append((probe, AttachError(f"bpftrace refuses {probe.name}", why)))
+                self.failed.append(
+                    (probe, AttachError(f"bpftrace refuses {probe.name}", why, "--backend bcc or libbpf"))
+                )
             else:
                 self.remarks += [f"{probe.name}: bpftrace cannot read {name}: {why}" for name, why in fields.items()]
 
