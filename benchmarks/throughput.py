@@ -1,14 +1,16 @@
-"""A loop of getppid() under tracers: the rate that it keeps, the reader's CPU for an event, what is lost.
+"""Loops of getppid() under tracers: the rate that they keep, the reader's CPU for an event, what is lost.
 
-Run as root: python benchmarks/throughput.py [SECONDS [ROUNDS [NAME…]]]. Each in turn, after a run without a tracer; the
-medians are printed. CPU is that of the tracer's processes and threads while the loop runs and until they have read the
-rest. `offered` are the calls that the loop made; `seen` what arrived, `lost` the difference, whatever the tracer says.
+Run as root: [LOOPS=1] [BPFTRACE=bpftrace] python benchmarks/throughput.py [SECONDS [ROUNDS [NAME…]]]. With a loop for each
+CPU the reader has none of its own. Each tracer in turn, after a run without one; the medians are printed. CPU is that of
+the tracer's processes and threads while the loops run and until they have read the rest. `offered` are the calls that the
+loops made; `seen` what arrived, `lost` the difference, whatever the tracer says.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +28,8 @@ READERS = Path(__file__).parent / "throughput_readers.py"
 MAIN = "import sys; from tracescope.cli.main import main; sys.exit(main())"
 INSTANCE = Path("/sys/kernel/tracing/instances/ts_bench")
 SETTLE, START = 1.5, 60.0
+LOOPS = int(os.environ.get("LOOPS", "1"))
+BPFTRACE = shlex.split(os.environ.get("BPFTRACE", "bpftrace"))
 
 
 @dataclass
@@ -52,7 +56,7 @@ TRACERS = {
         [sys.executable, "-c", MAIN, "attach", EVENT], r"attached 1", line=":sys_enter_getppid"
     ),
     "bpftrace printf": Tracer(
-        ["bpftrace", "-e", f'BEGIN {{ printf("ready\\n"); }} {EVENT} {{ printf("pid %d\\n", pid); }}'],
+        [*BPFTRACE, "-e", f'BEGIN {{ printf("ready\\n"); }} {EVENT} {{ printf("pid %d\\n", pid); }}'],
         r"^ready", line="pid ",
     ),
     "BCC perf buffer": reader("bcc-perf"),
@@ -75,11 +79,13 @@ class Run(NamedTuple):
 
 
 def run_loop(loop: str, seconds: float) -> tuple[int, float]:
-    """Calls, and calls a second."""
+    """Calls, and calls a second, of all loops."""
     command = [loop, "0", str(seconds)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, text=True)
-    calls, nanoseconds = map(int, done.stdout.split())
-    return calls, calls / nanoseconds * 1e9
+    all_ = [
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) for _ in range(LOOPS)
+    ]
+    each = [tuple(map(int, one.communicate()[0].split())) for one in all_]
+    return sum(calls for calls, _ in each), sum(calls / nanoseconds * 1e9 for calls, nanoseconds in each)
 
 
 def cpu_of(pid: int) -> float:
@@ -167,7 +173,8 @@ def main() -> None:
             for tracer in names:
                 alone.append(run_loop(str(folder / "loop"), min(1.0, seconds))[1])
                 found[tracer].append(run_traced(TRACERS[tracer], folder, str(folder / "loop"), seconds))
-    print(f"{'':20}{'calls/s':>12}{'of alone':>10}{'CPU ns/event':>14}{'offered':>12}{'seen':>12}{'lost':>9}")
+    titles = ("calls/s", 12), ("of alone", 10), ("CPU ns/event", 14), ("offered", 12), ("seen", 12), ("lost", 9)
+    print(" " * 20 + "".join(f"{title:>{width}}" for title, width in (*titles, ("seen/s", 12))))
     print(f"{'no tracer':20}{median(alone):12,.0f}{1:10.3f}")
     for tracer, runs in found.items():
         show(tracer, runs, median(alone))
@@ -183,7 +190,8 @@ def show(tracer: str, runs: list[Run | str], alone: float) -> None:
     cpu = median(run.cpu / max(1, run.seen) * 1e9 for run in good)
     calls, seen = sum(run.calls for run in good), sum(run.seen for run in good)
     lost = max(0, calls - seen) / calls
-    print(f"{tracer:20}{rate:12,.0f}{rate / alone:10.3f}{cpu:14,.0f}{calls:12,}{seen:12,}{lost:9.2%}", flush=True)
+    counted = f"{calls:12,}{seen:12,}{lost:9.2%}{rate * seen / calls:12,.0f}"
+    print(f"{tracer:20}{rate:12,.0f}{rate / alone:10.3f}{cpu:14,.0f}{counted}", flush=True)
 
 
 if __name__ == "__main__":
