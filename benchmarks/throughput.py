@@ -1,9 +1,9 @@
 """Loops of getppid() under tracers: the rate that they keep, the reader's CPU for an event, what is lost.
 
-Run as root: [LOOPS=1] [BPFTRACE=bpftrace] python benchmarks/throughput.py [SECONDS [ROUNDS [NAME…]]]. With a loop for each
-CPU the reader has none of its own. Each tracer in turn, after a run without one; the medians are printed. CPU is that of
-the tracer's processes and threads while the loops run and until they have read the rest. `offered` are the calls that the
-loops made; `seen` what arrived, `lost` the difference, whatever the tracer says.
+Run as root: [LOOPS=1] [BPFTRACE=bpftrace] python benchmarks/throughput.py [SECONDS [ROUNDS [NAME…]]]. With a loop for
+each CPU the reader has none of its own. Each tracer in turn, after a run without one; the medians are printed. CPU is
+that of the tracer's processes and threads while the loops run and until they have read the rest. `offered` are the
+calls that the loops made; `seen` what arrived, `lost` the difference, whatever the tracer says.
 """
 
 from __future__ import annotations
