@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
@@ -16,11 +18,13 @@ from tracescope.attach.hang import hang, hang_many, program_types
 from tracescope.attach.kernel import tree
 from tracescope.attach.kernel.perf_event import attach_tracepoint
 from tracescope.attach.life import Counts, ProbeCount, SessionState
+from tracescope.attach.perf_buffer import batch_of
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
 from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
+from tracescope.attach.unreturned import unreturned
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
 
@@ -47,6 +51,7 @@ class Session(RingSession[Event]):
         self._facts = KernelFacts(LiveHost())
         self._decoder = Decoder(plan, Clock.now(), self._facts.symbol)
         self._words: KernelWords | None = None
+        self._unreturned: Counter[int] = Counter()
         self.in_words = in_words
         """Events say what they are in the kernel's own words too."""
 
@@ -78,6 +83,16 @@ class Session(RingSession[Event]):
         if any("ps" in shown_in_hex(probe).values() for probe in self.plan.probes):
             self._facts.warm()
         self.failed += attach_plan(self.plan, loaded, attached)
+
+    def _finish(self, loaded: Loaded) -> None:
+        if self.plan.waiting_bytes:
+            records = unreturned(loaded.maps["cold"], self.plan)
+            self._unreturned = Counter(probe for probe, _ in records)
+            self._backlog.put(batch_of(record for _, record in records))
+
+    def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
+        handed = super()._read_counts(loaded)
+        return tuple(replace(one, events=one.events + self._unreturned[at]) for at, one in enumerate(handed))
 
     def _counted(self, index: int) -> tuple[str, ...]:
         probe = self.plan.probes[index]

@@ -10,6 +10,7 @@ from tracescope.attach.ask.summary import SummaryPlan
 from tracescope.attach.expression.c_helpers import HELPERS
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import exec_calls
+from tracescope.attach.program.cold import cold_text, return_text
 from tracescope.attach.program.ends import comment, condition_text, definitions_text
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, counts_text, fill_text, head_text, parent_text
@@ -30,7 +31,7 @@ def program_text(plan: Plan) -> str:
     parts = [head_text(plan), filter_text(plan.filters), fill_text(plan.offsets)]
     if any(map(_asks, plan.probes)):
         parts.append(HELPERS)
-    parts.append(scratch_text(plan, exec_calls.RECORD_BYTES))
+    parts += [scratch_text(plan, exec_calls.RECORD_BYTES), cold_text(plan)]
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
         parts.append(exec_calls.common_text(plan))
     if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
@@ -72,6 +73,9 @@ def _probe(plan: Plan, probe: PlannedProbe) -> str:
 
 
 def _helper(plan: Plan, helper: Helper) -> str:
+    waiting = {f"again_{probe.index}": probe for probe in plan.probes if probe.waits}
+    if helper.function in waiting:
+        return return_text(plan, waiting[helper.function])
     values = {field.name: load(field) for field in helper.format.fields if field.size == 4}
     if helper.function in FOLLOW:
         return follow_text(helper.function, values)

@@ -35,7 +35,10 @@ def call_of(target: Target) -> str:
 
 
 def call_captures(target: Target) -> tuple[Capture, ...]:
-    """What has to be copied of the memory that the arguments lead to; each is named after its argument."""
+    """What has to be copied of the memory that the arguments lead to; each is named after its argument.
+
+    What the kernel does not write to says at the return what it said at entry: it may be read again there.
+    """
     call = call_of(target)
     if not call:
         return ()
@@ -56,7 +59,8 @@ def _capture(target: Target, field: Field, wanted: Wanted, phase: Phase, fields:
     value = f"({' && '.join(tests)}) ? {address} : 0" if tests else address
     kind = CaptureKind.TEXT if copy.text else CaptureKind.BYTES
     length = _length(target, wanted, fields)
-    return Capture(field.name, kind, Plain(value), copy.cap, length, user=True, phase=str(phase))
+    again = not kept and meaning_of(call_of(target), field.name, field.type, Phase.EXIT) is None
+    return Capture(field.name, kind, Plain(value), copy.cap, length, user=True, phase=str(phase), again=again)
 
 
 def _conditions(target: Target, wanted: Wanted, fields: Mapping[str, Field]) -> Iterator[str]:
