@@ -25,14 +25,22 @@ struct cold {
     char bytes[%d];
 };
 BPF_HASH(cold, u64, struct cold, %d);
+/* How many there are at most: nearly always none, and every return asks. */
+BPF_ARRAY(cold_count, u64, 1);
 """
 
 _KEEP = """\
     if (%s) {
-        u64 caller = bpf_get_current_pid_tgid();
+        u64 caller = bpf_get_current_pid_tgid(), *waiters;
+        int zero = 0;
 
-        if (!cold.insert(&caller, (struct cold *)record))
-            return 0;
+        waiters = cold_count.lookup(&zero);
+        if (waiters) {
+            __sync_fetch_and_add(waiters, 1);
+            if (!cold.insert(&caller, (struct cold *)record))
+                return 0;
+            __sync_fetch_and_add(waiters, -1);
+        }
     }
 """
 
@@ -41,10 +49,14 @@ _RETURN = """
 int again_%(index)d(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found, *record;
-    u64 caller = bpf_get_current_pid_tgid(), used = 0, from = 0;
+    u64 caller = bpf_get_current_pid_tgid(), used = 0, from = 0, *waiters;
     u32 probe = %(index)d;
     struct count *count;
+    int zero = 0;
 
+    waiters = cold_count.lookup(&zero);
+    if (!waiters || !*waiters)
+        return 0;
     found = (void *)cold.lookup(&caller);
     if (!found || found->head.probe != probe)
         return 0;
@@ -63,6 +75,7 @@ int again_%(index)d(u64 *ctx)
     else
         count->events++;
     cold.delete(&caller);
+    __sync_fetch_and_add(waiters, -1);
     return 0;
 }
 """
