@@ -10,7 +10,7 @@ from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.backend import Backend
 from tracescope.attach.hang import many_kinds
 from tracescope.attach.kernel.transport import Transport
-from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan, return_of
+from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
 from tracescope.attach.ready import check_host, check_kernel, read_formats
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
@@ -71,12 +71,10 @@ def open_plan(
         targets = [as_call(target) for target in targets]
     objects = known.objects
     numbers = count()
-    # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
-    bare = bare or len(targets) > _MANY
-    returns = () if bare else filter(None, map(return_of, targets))
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
-        captures = () if bare else (*default_captures(target, objects), *call_captures(target))
+        # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
+        captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return (*captures, *with_stacks), None
         scope, number = scope_of(target, known.btf), next(numbers)
@@ -86,7 +84,7 @@ def open_plan(
         targets,
         filters=filters,
         offsets=known.offsets,
-        helpers=read_formats(host, (*HELPER_EVENTS, *returns)),
+        helpers=read_formats(host, HELPER_EVENTS),
         objects=objects,
         read=read,
         many=many_kinds(targets) if host.live and share else (),

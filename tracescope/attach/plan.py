@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracescope.attach.kernel.transport import Transport
-from tracescope.attach.record.call_memory import call_captures, call_of
 from tracescope.attach.record.layout import Capture, Code, PlannedProbe, lay_out
 from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.shared import share
@@ -15,7 +14,7 @@ from tracescope.attach.targets.target import Shape, Target, tracepoint
 from tracescope.errors import Refused
 from tracescope.model import EventFormat, ProbeKind
 
-__all__ = ("HELPER_EVENTS", "NO_FILTERS", "Cgroup", "Filters", "Helper", "Namespace", "Plan", "plan", "return_of")
+__all__ = ("HELPER_EVENTS", "NO_FILTERS", "Cgroup", "Filters", "Helper", "Namespace", "Plan", "plan")
 
 # Up to here it costs less to pad every record to one size than to walk records of several.
 _MAX_PADDED = 256
@@ -27,7 +26,7 @@ _RETURNS = {
     "sys_enter_execveat": "syscalls:sys_exit_execveat",
 }
 HELPER_EVENTS = (_FORK, _EXEC, _EXIT, _PREPARE, *_RETURNS.values())
-"""The events, as `group:name`, that silent helpers may hang on; besides those of `return_of`."""
+"""The events, as `group:name`, that silent helpers may hang on."""
 
 
 class Cgroup(NamedTuple):
@@ -103,12 +102,6 @@ class Plan:
         return max((probe.fixed_size + probe.text_size for probe in self.probes if probe.waits), default=0)
 
 
-def return_of(target: Target) -> str:
-    """Where the system call returns at whose entry something may not be in memory, as `group:name`; or empty."""
-    again = any(capture.again for capture in call_captures(target))
-    return f"syscalls:sys_exit_{call_of(target)}" if again else ""
-
-
 def plan(
     wanted: Sequence[EventFormat | Target],
     *,
@@ -122,19 +115,15 @@ def plan(
 ) -> Plan:
     """Lay out a session; a format stands for its tracepoint. Raises Refused.
 
-    `helpers` are the formats of `HELPER_EVENTS` and of `return_of` the targets that this host has; `read` gives what is
-    read for a probe in addition to its words, and its condition; of the kinds `many` the kernel attaches one program to
-    many probes.
+    `helpers` are the formats of `HELPER_EVENTS` that this host has; `read` gives what is read for a probe in addition
+    to its words, and its condition; of the kinds `many` the kernel attaches one program to many probes.
     """
     if not wanted:
         raise Refused("nothing to attach", "no probe was given")
     targets = dict.fromkeys(tracepoint(one) if isinstance(one, EventFormat) else one for one in wanted)
     probes = tuple(lay_out(index, target, *read(target)) for index, target in enumerate(targets))
-    have = helpers or {}
     probes = share(probes, many)
-    returns = {probe.index: have.get(return_of(probe.target)) for probe in probes if probe.waits}
-    probes = tuple(probe if returns.get(probe.index) else _at_once(probe) for probe in probes)
-    again = [Helper(f"again_{index}", format_) for index, format_ in returns.items() if format_]
+    have = helpers or {}
     notes = [] if offsets else ["no BTF: events carry no ppid"]
     follow, forget = _tree_helpers(filters, have)
     complete: list[Helper] = []
@@ -144,14 +133,8 @@ def plan(
         if not complete:
             notes.append("arguments of execve that are not in memory at entry are shown as unreadable")
     return Plan(
-        probes, filters, offsets, (*follow, *complete, *again), forget, _record_size(probes), tuple(notes), objects,
-        transport,
+        probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), objects, transport,
     )  # fmt: skip
-
-
-def _at_once(probe: PlannedProbe) -> PlannedProbe:
-    """The same where nothing says that the call has returned."""
-    return replace(probe, captures=tuple(replace(capture, again=False) for capture in probe.captures))
 
 
 def _record_size(probes: Sequence[PlannedProbe]) -> int | None:

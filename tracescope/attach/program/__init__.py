@@ -10,7 +10,7 @@ from tracescope.attach.ask.summary import SummaryPlan
 from tracescope.attach.expression.c_helpers import HELPERS
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import exec_calls
-from tracescope.attach.program.cold import cold_text, return_text
+from tracescope.attach.program.cold import cold_text, returned_text
 from tracescope.attach.program.ends import comment, condition_text, definitions_text
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, counts_text, fill_text, head_text, parent_text
@@ -37,6 +37,7 @@ def program_text(plan: Plan) -> str:
     if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
         parts.append(path_text(plan.objects))
     parts.extend(_probe(plan, same[0]) for same in groups(plan.probes).values())
+    parts.append(returned_text(plan))
     parts.extend(_helpers(plan))
     return "".join(parts)
 
@@ -73,9 +74,6 @@ def _probe(plan: Plan, probe: PlannedProbe) -> str:
 
 
 def _helper(plan: Plan, helper: Helper) -> str:
-    waiting = {f"again_{probe.index}": probe for probe in plan.probes if probe.waits}
-    if helper.function in waiting:
-        return return_text(plan, waiting[helper.function])
     values = {field.name: load(field) for field in helper.format.fields if field.size == 4}
     if helper.function in FOLLOW:
         return follow_text(helper.function, values)

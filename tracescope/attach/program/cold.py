@@ -13,7 +13,7 @@ from tracescope.attach.program.ends import comment
 from tracescope.attach.program.head import hand_over
 from tracescope.attach.record.layout import HEADER, PlannedProbe
 
-__all__ = ("cold_text", "keep_text", "return_text")
+__all__ = ("cold_text", "keep_text", "returned_text")
 
 _EFAULT = -14
 _MAP_BYTES = 4 << 20
@@ -25,8 +25,9 @@ struct cold {
     char bytes[%d];
 };
 BPF_HASH(cold, u64, struct cold, %d);
-/* How many there are at most: nearly always none, and every return asks. */
+/* How many there are at most: nearly always none, and every return of every call asks. */
 BPF_ARRAY(cold_count, u64, 1);
+BPF_PROG_ARRAY(returns, %d);
 """
 
 _KEEP = """\
@@ -44,9 +45,26 @@ _KEEP = """\
     }
 """
 
+_RETURNED = """
+/* On the return of every call: goes on into the program of the call that waited. */
+int raw_returned(u64 *ctx)
+{
+    u64 caller = bpf_get_current_pid_tgid(), *waiters;
+    struct record *found;
+    int zero = 0;
+
+    waiters = cold_count.lookup(&zero);
+    if (!waiters || !*waiters)
+        return 0;
+    found = (void *)cold.lookup(&caller);
+    if (found)
+        returns.call(ctx, found->probe);
+    return 0;
+}
+"""
 _RETURN = """
 /* %(name)s has returned */
-int again_%(index)d(u64 *ctx)
+int %(function)s(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found, *record;
     u64 caller = bpf_get_current_pid_tgid(), used = 0, from = 0, *waiters;
@@ -54,15 +72,11 @@ int again_%(index)d(u64 *ctx)
     struct count *count;
     int zero = 0;
 
-    waiters = cold_count.lookup(&zero);
-    if (!waiters || !*waiters)
-        return 0;
     found = (void *)cold.lookup(&caller);
-    if (!found || found->head.probe != probe)
-        return 0;
     count = counts.lookup(&probe);
     record = (void *)scratch.lookup(&probe);
-    if (!count || !record)
+    waiters = cold_count.lookup(&zero);
+    if (!found || !count || !record || !waiters)
         return 0;
     record->head = found->head;
 %(copy)s    {
@@ -102,7 +116,7 @@ _AS_IT_WAS = """\
 def cold_text(plan: Plan) -> str:
     """The map where records wait; nothing where none ever does."""
     size = plan.waiting_bytes
-    return _COLD % (size, min(_MOST, max(_FEWEST, _MAP_BYTES // size))) if size else ""
+    return _COLD % (size, min(_MOST, max(_FEWEST, _MAP_BYTES // size)), len(plan.probes)) if size else ""
 
 
 def keep_text(probe: PlannedProbe) -> str:
@@ -113,11 +127,20 @@ def keep_text(probe: PlannedProbe) -> str:
     return _KEEP % " || ".join(unread)
 
 
-def return_text(plan: Plan, probe: PlannedProbe) -> str:
-    """The program where the call returns."""
+def returned_text(plan: Plan) -> str:
+    """The programs where calls return; nothing where no record ever waits.
+
+    Whoever loads the text puts that of each probe that waits into the map `returns`, at its index.
+    """
+    texts = [_return(plan, probe) for probe in plan.probes if probe.waits]
+    return "".join((*texts, _RETURNED)) if texts else ""
+
+
+def _return(plan: Plan, probe: PlannedProbe) -> str:
     words = probe.words + len(probe.captures)
     values = {
         "name": comment(probe.format),
+        "function": probe.again,
         "index": probe.index,
         "words": words,
         "room": probe.text_size,
