@@ -106,7 +106,7 @@ EXECVEAT = event_format(
     group="syscalls",
 )
 
-OFFSETS = Offsets(real_parent=1280, tgid=1268, mm=1136, arg_start=480, arg_end=488)
+OFFSETS = Offsets(real_parent=1280, tgid=1268, mm=1136, arg_start=480, arg_end=488, pid=1264, comm=1752, typed=1)
 
 
 def _pids(*names: str) -> str:

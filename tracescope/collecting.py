@@ -1,4 +1,4 @@
-"""The garbage collector and the threads' turns while events come: what lives long is not looked at again and again."""
+"""The garbage collector and the threads' turns while events come: nothing old is looked at while a key waits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Self
 
 __all__ = ("Collecting", "uncollected")
 
-_OFTEN = 2_000
-"""New objects, without those that went again, before the collector looks at them."""
+_MANY = 50_000
+"""New objects, without those that went again, before the collector looks at them by itself, though nobody asked."""
 _NEVER = 1_000_000
-_EVERY = 20.0
-"""Seconds between two looks at all that came since the last one."""
+_NEW, _ALL = 0.5, 20.0
+"""Seconds between two looks at what is new, and at all that came since the session's start."""
 _TURN = 0.001
 """Seconds after which a thread that wants to go on is let in: a key waits for the one that reads events."""
 
@@ -32,26 +32,36 @@ def uncollected() -> Iterator[None]:
 
 
 class Collecting:
-    """Looks at everything a few times a minute, at times of its own choice, and at what it has seen no more."""
+    """Looks at what is new twice a second, at all of it a few times a minute, and never at what was there before."""
 
     def __init__(self) -> None:
         self._usual = gc.get_threshold(), sys.getswitchinterval()
-        self._last = time.monotonic()
+        self._last = self._last_new = time.monotonic()
         self._busy = False
 
     def events_come(self) -> None:
-        """A session runs."""
+        """A session runs. What there is by now stays: nobody looks at it again before the end."""
         self._busy = True
-        gc.set_threshold(_OFTEN, self._usual[0][1], _NEVER)
+        gc.set_threshold(_MANY, self._usual[0][1], _NEVER)
         sys.setswitchinterval(_TURN)
-        self._collect()
+        gc.collect()
+        gc.freeze()
+        self._last = time.monotonic()
 
-    def update(self, *, busy: bool) -> None:
-        """Call this now and then; `busy` while any session runs."""
+    def update(self, *, busy: bool, lull: bool = True) -> None:
+        """Call this many times a second; `busy` while any session runs, `lull` when nobody waits for an answer now.
+
+        A look at everything takes tens of milliseconds; it waits for a lull, but not for ever.
+        """
+        now = time.monotonic()
         if self._busy and not busy:
             self.end()
-        elif busy and time.monotonic() - self._last >= _EVERY:
-            self._collect()
+        elif busy and now - self._last >= (_ALL if lull else 2 * _ALL):
+            gc.collect()
+            self._last = self._last_new = now
+        elif busy and now - self._last_new >= _NEW:
+            gc.collect(1)
+            self._last_new = now
 
     def end(self) -> None:
         """As it was before."""
@@ -67,8 +77,3 @@ class Collecting:
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-    def _collect(self) -> None:
-        gc.collect()
-        gc.freeze()
-        self._last = time.monotonic()

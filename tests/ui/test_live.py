@@ -25,6 +25,7 @@ async def test_e_attaches_the_four_execve_tracepoints_and_shows_their_events():
         text = screen_text(app)
         assert 'filename=/bin/ls argv=["ls", "-l"] envp=23' in text
         assert "● run" in text
+        assert all(f"  {probe} " in text for probe in sessions[0].probes)
         await pilot.press("d")
         await settle(pilot)
         await tick(pilot)

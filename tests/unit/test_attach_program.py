@@ -83,6 +83,16 @@ def test_offsets_come_from_the_plan_and_without_them_there_is_no_parent():
     assert "TASK_REAL_PARENT" not in program_text(plan([SWITCH]))
 
 
+def test_the_task_is_read_through_its_pointer_where_programs_may():
+    typed = program_text(plan([SWITCH], offsets=OFFSETS))
+    called = program_text(plan([SWITCH], offsets=replace(OFFSETS, typed=0)))
+    assert "bpf_get_current_comm" not in typed
+    assert "bpf_probe_read_kernel(&task" not in typed
+    assert "bpf_get_current_comm" in called
+    assert "bpf_probe_read_kernel(&task" in called
+    assert "current_task()" not in called.replace("bpf_get_current_task()", "")
+
+
 def test_whoever_is_left_out_is_no_part_of_the_text():
     texts = {program_text(plan([SWITCH], filters=Filters(but_not=numbers))) for numbers in ((1, 2), (3, 4))}
     assert len(texts) == 1

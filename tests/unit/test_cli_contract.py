@@ -73,7 +73,6 @@ def test_json_is_one_object_a_line_of_plain_ascii(host: str, capsys, command: st
         ["show", "a", "b"],
         ["none"],
         ["symbols", "--type"],
-        ["choose"],
         ["attach"],
         ["attach", "tracepoint:a:b", "--count", "x"],
         ["attach", "tracepoint:a:b", "--uid", "no such user"],

@@ -7,6 +7,7 @@ import json
 import pytest
 from made_host import BLACKLIST, FUNCTIONS, event_format, event_path, kallsyms, make_host
 
+from tracescope.catalog.topics import load_topics
 from tracescope.cli.main import main
 from tracescope.sources.kallsyms import parse_kallsyms
 
@@ -249,6 +250,14 @@ def test_choose_refuses_words_that_name_no_topic(run) -> None:
     status, lines, notes = run("choose", "qqqqzzzz")
     assert (status, lines) == (1, [])
     assert "no topic for 'qqqqzzzz'" in notes
+
+
+def test_choose_without_words_lists_all_topics(run) -> None:
+    topics = load_topics()
+    status, lines, _ = run("choose")
+    assert (status, len(lines)) == (0, len(topics))
+    _, rows, _ = run("choose", "--json")
+    assert [row["title"] for row in objects(rows)] == [topic.title for topic in topics]
 
 
 def test_symbols_says_when_nothing_matches(run) -> None:

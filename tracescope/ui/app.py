@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -50,8 +49,6 @@ __all__ = ("TICK", "TraceScope", "replay", "run")
 
 TICK = 1 / 12
 """Seconds between two looks at the sessions' rings."""
-_ANSWER = 0.04
-"""Seconds that the answer to a key may take before the next look."""
 
 Report = Callable[[SourceReport], None]
 Ready = Callable[["Catalog"], None]
@@ -98,8 +95,6 @@ class TraceScope(Attaching, inherit_bindings=False):
         self._browser = BrowserScreen(host, asked_once(check or partial(_check_any, host)), attach_key=attach_key)
         self._processes: MonitorScreen | None = None
         self._monitor_state = self.monitor.state
-        self._pressed, self._put_off = 0.0, False
-        """When a key was pressed; the last look was put off for one."""
 
     def get_default_screen(self) -> BrowserScreen:
         """The browser is the lowest screen."""
@@ -150,17 +145,21 @@ class TraceScope(Attaching, inherit_bindings=False):
     async def on_event(self, event: Event) -> None:
         """A key is answered first."""
         if isinstance(event, Key):
-            self._pressed = time.monotonic()
+            self.key_first.pressed()
         await super().on_event(event)
 
     async def _tick(self) -> None:
-        """Follow sessions and monitor, and draw what changed on the screens that show it."""
-        # Whoever holds a key down does not stop the time.
-        self._put_off = not self._put_off and time.monotonic() - self._pressed < _ANSWER
-        if self._put_off:
-            return
-        await super()._tick()
+        if not self.key_first.put_off():
+            await super()._tick()
+
+    def _look(self) -> None:
+        super()._look()
         self._follow_monitor()
+
+    def _draw(self) -> None:
+        super()._draw()
+        if self._processes in self.screen_stack and self._processes is not None:
+            self._processes.update()
         self._show_status()
 
     def _attached_changed(self) -> None:
@@ -177,8 +176,6 @@ class TraceScope(Attaching, inherit_bindings=False):
         if self.monitor.state != self._monitor_state:
             self._monitor_state = self.monitor.state
             self.screen.refresh_bindings()
-        if self._processes in self.screen_stack and self._processes is not None:
-            self._processes.update()
 
     def _show_status(self) -> None:
         status = Content("")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from tracescope.ui.attachable import targets_of
 from tracescope.ui.costs import Costs
 from tracescope.ui.count import count_in_kernel
 from tracescope.ui.feed import Asking, Feed, probes_of
+from tracescope.ui.key_first import KeyFirst
 from tracescope.ui.look import amount
 from tracescope.ui.screens.confirm import ConfirmScreen
 from tracescope.ui.screens.refusal import RefusalScreen
@@ -47,6 +47,7 @@ class Attaching(App[int], inherit_bindings=False):
         self.feed = Feed(live_rows)
         self.costs = Costs(open_stats)
         self.collecting = Collecting()
+        self.key_first = KeyFirst()
         self._host = host
         self._open = open_session
         self._backend = backend
@@ -175,16 +176,23 @@ class Attaching(App[int], inherit_bindings=False):
             self.notify(f"saved {amount(event.count, 'event')} to {event.path}", markup=False)
 
     async def _tick(self) -> None:
-        """Pull records, and follow the sessions' lives; between its parts a key can be answered."""
+        """Look, and draw what changed; a key that came meanwhile is answered first, and what changed is drawn later."""
+        self._look()
+        if not await self.key_first.came():
+            self._draw()
+
+    def _look(self) -> None:
+        """Pull records, and follow the sessions' lives."""
         self.feed.pull()
-        await asyncio.sleep(0)
         for session in list(self.feed.sessions):
             if session.state != self._states.get(session):
                 self._states[session] = session.state
                 self._session_changed(session)
         self.costs.update(self.feed.sessions)
-        self.collecting.update(busy=bool(self.feed.sessions))
-        await asyncio.sleep(0)
+        self.collecting.update(busy=bool(self.feed.sessions), lull=self.key_first.lull)
+
+    def _draw(self) -> None:
+        """Show what is new on the screens that show it."""
         if self._live in self.screen_stack and self._live is not None:
             self._live.update_events()
 

@@ -80,11 +80,11 @@ class Feed:
         self._past = Totals(0, 0, 0, {})
         self._rated_at = time.monotonic()
         self._rated_events = 0
-        self.event = lru_cache(maxsize=4096)(self._event)
+        self.event = lru_cache(maxsize=1024)(self._event)
         """The decoded event of a record number that is kept."""
         self.in_words = False
         """Lines hold the kernel's own words where there are some."""
-        self.line = lru_cache(maxsize=4096)(lambda number: line_of(self.worded(number)))
+        self.line = lru_cache(maxsize=1024)(lambda number: line_of(self.worded(number)))
         """The same as texts."""
         self.cells = lru_cache(maxsize=1024)(lambda number: cells_of(self.event(number)))
         """Its arguments as texts by name."""

@@ -18,6 +18,10 @@ class Offsets:
     mm: int
     arg_start: int
     arg_end: int
+    pid: int
+    comm: int
+    typed: int
+    """1: programs get the current task as a pointer to read through (bpf_get_current_task_btf, since 5.11); 0: not."""
 
     @classmethod
     def from_btf(cls, btf: Btf) -> Offsets:
@@ -29,6 +33,9 @@ class Offsets:
             btf.member_offset(task, "mm"),
             btf.member_offset(memory, "arg_start"),
             btf.member_offset(memory, "arg_end"),
+            btf.member_offset(task, "pid"),
+            btf.member_offset(task, "comm"),
+            int("BPF_FUNC_get_current_task_btf" in (btf.enum("bpf_func_id") or {})),
         )
 
 

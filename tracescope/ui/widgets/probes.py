@@ -70,7 +70,7 @@ class ProbePanel(RowList):
         """Take the newest numbers."""
         before, self._rows = len(self._rows), list(self._made())
         if len(self._rows) != before:
-            self.styles.height = min(len(self._rows), _MOST_ROWS) + self.header_lines
+            self.styles.height = min(len(self._rows), _MOST_ROWS) + self.header_lines + self.styles.gutter.height
         self.reset_rows(self.cursor)
 
     def _made(self) -> Iterator[PanelRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +22,15 @@ __all__ = ("Part", "RowList")
 
 Part = tuple[str, str]
 """A piece of a line and the component class that styles it ("" for plain). The text must be printable."""
+
+
+class _Line(Strip):
+    """Textual's line keeps its parts; one that is its own only part would wait for the collector to be gone."""
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """A whole line in one part is that line."""
+        places = list(cuts)
+        return [self] if places == [self.cell_length] else super().divide(places)
 
 
 class RowList(ScrollView, can_focus=True):
@@ -139,7 +148,7 @@ class RowList(ScrollView, can_focus=True):
         _, background = self.background_colors
         strips = [self.render_line(y) for y in crop.line_range]
         for filter_ in self.get_line_filters():
-            strips = [strip.apply_filter(filter_, background) for strip in strips]
+            strips = [_Line(filter_.apply(list(strip), background), whole) for strip in strips]
         return strips if crop.column_span == (0, whole) else [strip.crop(*crop.column_span) for strip in strips]
 
     def render_line(self, y: int) -> Strip:
@@ -168,10 +177,10 @@ class RowList(ScrollView, can_focus=True):
             if piece:
                 line.append(Segment(piece, base + style(name, partial=True) if name else base))
         if room < 0:
-            return Strip(line).adjust_cell_length(width, base)
+            return _Line(line).adjust_cell_length(width, base)
         if room:
             line.append(Segment(" " * room, base))
-        return Strip(line, width)
+        return _Line(line, width)
 
     def on_resize(self) -> None:
         """Keep the cursor on the screen."""
