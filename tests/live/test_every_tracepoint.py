@@ -21,7 +21,7 @@ def test_every_tracepoint_gets_a_program_that_loads(capsys):
         plan = open_plan(HOST, targets[start : start + AT_ONCE])
         with BccBackend().load(program_text(plan)) as loaded:
             names = {probe.function: probe.name for probe in plan.probes}
-            returns = {probe.again: probe.name for probe in plan.probes if probe.waits}
+            returns = {plan.again(probe): probe.name for probe in plan.probes if probe.waits}
             known = names | returns
             refused |= {known.get(function, function): str(error) for function, error in loaded.refused.items()}
             loaded_returns += sum(function in returns for function in loaded.programs)

@@ -71,6 +71,19 @@ def tracing(
             child.wait()
 
 
+def test_with_many_probes_one_program_is_at_the_return_of_all_calls(opener, tmp_path):
+    others = [f"tracepoint:syscalls:sys_enter_{call}" for call in ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")]
+    files = [holding(tmp_path, number, f"/no/such/{number}") for number in range(20)]
+    with tracing([opener, *files], OPENAT, OPENAT_EXIT, *others) as (session, child):
+        assert "raw_returned" in session.program_text
+        child.wait()
+        found, counts = outcome(session)
+    entries, ends = ([event for event in found if event.probe == probe] for probe in (OPENAT, OPENAT_EXIT))
+    assert names(entries)[-40:] == [name for number, file in enumerate(files) for name in (file, f"/no/such/{number}")]
+    assert len(entries) == len(ends)
+    assert (counts.events, counts.lost) == (len(found), 0)
+
+
 def outcome(session: Session) -> tuple[list[Event], Counts]:
     session.stop()
     return decoded(session), session.counts()

@@ -85,7 +85,7 @@ class Session(RingSession[Event]):
             self._facts.warm()
         with ExitStack() as returns:
             if self.plan.waiting_bytes:
-                returns.callback(os.close, _attach_returns(self.plan, loaded))
+                _attach_returns(self.plan, loaded, returns)
             self.failed += attach_plan(self.plan, loaded, attached)
             # The first to go: when the kernel lets go of the probes it waits until all programs have ended.
             attached.push(returns.pop_all())
@@ -144,16 +144,18 @@ def _attach_probe(probe: PlannedProbe, loaded: Loaded, attached: ExitStack) -> N
         attached.push(undo.pop_all())
 
 
-def _attach_returns(plan: Plan, loaded: Loaded) -> int:
-    """One program on the return of all calls: the kernel takes 60 ms to detach from each call's own, and none here.
-
-    What the verifier does not let go on is handed over at the end, as it was at entry.
-    """
+def _attach_returns(plan: Plan, loaded: Loaded, attached: ExitStack) -> None:
+    """What the verifier does not let be read again is handed over at the end, as it was at entry."""
+    for helper in plan.returns:
+        if helper.function in loaded.programs:
+            attached.callback(os.close, _attach_helper(helper, loaded))
+    if plan.returns:
+        return
     for probe in plan.probes:
-        if probe.waits and probe.again in loaded.programs:
-            key, program = struct.pack("=I", probe.index), struct.pack("=I", loaded.programs[probe.again])
+        if probe.waits and plan.again(probe) in loaded.programs:
+            key, program = struct.pack("=I", probe.index), struct.pack("=I", loaded.programs[plan.again(probe)])
             bpf.map_update(loaded.maps["returns"], key, program)
-    return attach_raw_tracepoint("sys_exit", program_of(loaded, "raw_returned"))
+    attached.callback(os.close, attach_raw_tracepoint("sys_exit", program_of(loaded, "raw_returned")))
 
 
 def program_of(loaded: Loaded, function: str) -> int:

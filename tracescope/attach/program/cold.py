@@ -27,7 +27,6 @@ struct cold {
 BPF_HASH(cold, u64, struct cold, %d);
 /* How many there are at most: nearly always none, and every return of every call asks. */
 BPF_ARRAY(cold_count, u64, 1);
-BPF_PROG_ARRAY(returns, %d);
 """
 
 _KEEP = """\
@@ -46,16 +45,19 @@ _KEEP = """\
 """
 
 _RETURNED = """
+BPF_PROG_ARRAY(returns, %d);
+
 /* On the return of every call: goes on into the program of the call that waited. */
 int raw_returned(u64 *ctx)
 {
-    u64 caller = bpf_get_current_pid_tgid(), *waiters;
+    u64 caller, *waiters;
     struct record *found;
     int zero = 0;
 
     waiters = cold_count.lookup(&zero);
     if (!waiters || !*waiters)
         return 0;
+    caller = bpf_get_current_pid_tgid();
     found = (void *)cold.lookup(&caller);
     if (found)
         returns.call(ctx, found->probe);
@@ -67,16 +69,21 @@ _RETURN = """
 int %(function)s(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found, *record;
-    u64 caller = bpf_get_current_pid_tgid(), used = 0, from = 0, *waiters;
+    u64 caller, used = 0, from = 0, *waiters;
     u32 probe = %(index)d;
     struct count *count;
     int zero = 0;
 
+    waiters = cold_count.lookup(&zero);
+    if (!waiters || !*waiters)
+        return 0;
+    caller = bpf_get_current_pid_tgid();
     found = (void *)cold.lookup(&caller);
+    if (!found || found->head.probe != probe)
+        return 0;
     count = counts.lookup(&probe);
     record = (void *)scratch.lookup(&probe);
-    waiters = cold_count.lookup(&zero);
-    if (!found || !count || !record || !waiters)
+    if (!count || !record)
         return 0;
     record->head = found->head;
 %(copy)s    {
@@ -116,7 +123,7 @@ _AS_IT_WAS = """\
 def cold_text(plan: Plan) -> str:
     """The map where records wait; nothing where none ever does."""
     size = plan.waiting_bytes
-    return _COLD % (size, min(_MOST, max(_FEWEST, _MAP_BYTES // size)), len(plan.probes)) if size else ""
+    return _COLD % (size, min(_MOST, max(_FEWEST, _MAP_BYTES // size))) if size else ""
 
 
 def keep_text(probe: PlannedProbe) -> str:
@@ -130,17 +137,20 @@ def keep_text(probe: PlannedProbe) -> str:
 def returned_text(plan: Plan) -> str:
     """The programs where calls return; nothing where no record ever waits.
 
-    Whoever loads the text puts that of each probe that waits into the map `returns`, at its index.
+    Where one is at the return of all calls, whoever loads the text puts that of each probe that waits into the map
+    `returns`, at its index.
     """
     texts = [_return(plan, probe) for probe in plan.probes if probe.waits]
-    return "".join((*texts, _RETURNED)) if texts else ""
+    if texts and not plan.returns:
+        texts.append(_RETURNED % len(plan.probes))
+    return "".join(texts)
 
 
 def _return(plan: Plan, probe: PlannedProbe) -> str:
     words = probe.words + len(probe.captures)
     values = {
         "name": comment(probe.format),
-        "function": probe.again,
+        "function": plan.again(probe),
         "index": probe.index,
         "words": words,
         "room": probe.text_size,

@@ -194,11 +194,6 @@ class PlannedProbe:
         return self.cap * len(self.dynamic) + sum(capture.size for capture in self.captures if capture.dynamic)
 
     @property
-    def again(self) -> str:
-        """The C function's name that goes on where the call returns, for a probe that `waits`."""
-        return f"raw_again_{self.index}"
-
-    @property
     def waits(self) -> bool:
         """True when a record is kept until the call returns if something was not in memory at its entry."""
         return any(capture.again for capture in self.captures)
