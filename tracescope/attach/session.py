@@ -91,9 +91,9 @@ class Session(RingSession[Event]):
             attached.push(returns.pop_all())
 
     def _finish(self, loaded: Loaded) -> None:
-        if self.plan.waiting_bytes:
-            records = unreturned(loaded.maps["cold"], self.plan)
-            self._unreturned = Counter(probe for probe, _ in records)
+        records = unreturned(loaded.maps["cold"], self.plan) if self.plan.waiting_bytes else []
+        self._unreturned = Counter(probe for probe, _ in records)
+        if records:
             self._backlog.put(batch_of(record for _, record in records))
 
     def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
