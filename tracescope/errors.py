@@ -5,7 +5,21 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ("AttachError", "Damaged", "Forbidden", "Missing", "Refused", "TraceScopeError", "UsageError", "from_oserror")
+__all__ = (
+    "REPORT",
+    "AttachError",
+    "Damaged",
+    "Forbidden",
+    "Missing",
+    "Refused",
+    "TraceScopeError",
+    "UsageError",
+    "from_oserror",
+)
+
+
+REPORT = "report it, with what --print-program prints"
+"""The fix for what is no fault of the host's."""
 
 
 class TraceScopeError(Exception):

@@ -132,7 +132,8 @@ class LiveHost:
                 command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._tool_timeout, env=env
             )
         except FileNotFoundError:
-            raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH") from None
+            fix = f"install the distribution's package of {command[0]}"
+            raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH", fix) from None
         except subprocess.TimeoutExpired:
             raise Damaged(f"`{shown}` gave no answer", f"stopped after {self._tool_timeout:g} s") from None
         except OSError as error:
@@ -153,7 +154,8 @@ class LiveHost:
             if not os.path.isdir(_TRACEFS):
                 if os.path.isdir(f"{_OLD_TRACEFS}/events"):
                     return _OLD_TRACEFS
-                raise Missing("tracefs is not there", f"this kernel has no {_TRACEFS} (CONFIG_TRACING is off)")
+                why = f"this kernel has no {_TRACEFS} (CONFIG_TRACING is off)"
+                raise Missing("tracefs is not there", why, "a kernel that is built with it: those of distributions are")
             if os.geteuid() != 0:
                 return self._unmounted_tracefs()
             import subprocess

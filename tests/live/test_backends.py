@@ -181,6 +181,34 @@ def test_bpftraces_own_words_are_kept_when_it_fails(monkeypatch, tmp_path):
     assert "ERROR: no such thing" in caught.value.log
 
 
+@pytest.mark.parametrize("backend", BORROWED)
+def test_what_happened_right_before_the_end_is_told(backend):
+    calls = 20_000
+    source = f"import os\nfor _ in range({calls}):\n os.getppid()"
+    events, counts, _ = run_under(backend, source, "syscalls:sys_enter_getppid", bare=True)
+
+    assert (len(events), counts.lost) == (calls, 0)
+
+
+def test_that_bpftrace_was_ended_before_it_had_read_everything_is_said(monkeypatch, tmp_path):
+    tool = tmp_path / "bpftrace"
+    lines = (
+        "#!/bin/sh", '[ "$1" = --version ] && exec echo bpftrace v0.17.0',
+        """say() { printf '{"type": "printf", "data": "%s"}\\n' "$1"; }""",
+        "trap 'say Z; exit' INT", "say U", "say U", "while :; do :; done",
+    )  # fmt: skip
+    tool.write_text("\n".join(lines))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("tracescope.attach.borrowed.bpftrace._LAST_WORDS", 0.5)
+
+    with running("bpftrace", "sched:sched_switch") as session:
+        session.stop()
+    assert session.remarks == [
+        "bpftrace was still busy when it was ended: how many of its last events are missing is not known"
+    ]
+
+
 def test_what_bpftrace_refuses_is_left_out_and_the_rest_runs():
     fork, exec_ = format_of("sched:sched_process_fork"), format_of("sched:sched_process_exec")
     fields = tuple(replace(one, name="nothing") if one.name == "child_comm" else one for one in fork.fields)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+from textual.widgets import Input
 from ui.fakes import MemoryHost, event, live, make_app, read_memory, screen_text, settle, tick, type_text
 
 from tracescope.errors import AttachError
@@ -253,19 +255,67 @@ async def test_e_before_the_sources_are_read_attaches_when_they_are():
         assert isinstance(app.screen, LiveScreen)
 
 
-async def test_k_shows_the_events_in_the_kernels_words_and_the_detail_has_them_too():
+async def test_k_shows_the_events_in_the_kernels_words_and_the_detail_has_them_too(tmp_path):
     app, sessions = make_app()
     async with app.run_test(size=(160, 50)) as pilot:
         await live(pilot, sessions)
         sessions[0].put(event())
         await tick(pilot)
         assert "kernel: " not in screen_text(app)
+        plain, copied = await _saved(pilot, tmp_path / "plain.rec"), await _copied(pilot)
+        assert "words" not in plain
+        assert "words" not in copied["Y"]
+        assert "filename=/bin/ls" in copied["y"]
         await pilot.press("K")
         await settle(pilot)
-        await pilot.pause()
+        await tick(pilot)
         assert "kernel: \\x1bbash [bold]" in screen_text(app)
+        assert "kernel's words, in w y Y too" in screen_text(app)
+        # As on the screen; the arguments stay beside them, so that the file replays and filters as any other.
+        worded, copied = await _saved(pilot, tmp_path / "words.rec"), await _copied(pilot)
+        assert worded == plain | {"words": "kernel: \x1bbash [bold]"}
+        assert copied["Y"] == worded
+        assert copied["y"].endswith("\tkernel: \\x1bbash [bold]")
         await pilot.press("K")
         assert "filename=/bin/ls" in screen_text(app)
         await pilot.press("enter")
         await settle(pilot)
         assert "kernel's words  kernel: \\x1bbash [bold]" in screen_text(app)
+
+
+async def test_events_of_a_session_that_ended_are_shown_and_copied_in_the_kernels_words():
+    app, sessions = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await live(pilot, sessions)
+        sessions[0].put(event())
+        await tick(pilot)
+        await pilot.press("a")
+        await settle(pilot)
+        assert sessions[0].stops == 1
+        await pilot.press("K")
+        await settle(pilot)
+        await tick(pilot)
+        assert "kernel: \\x1bbash" in screen_text(app)
+        assert "kernel's words, in w y Y too" in screen_text(app)
+        assert (await _copied(pilot))["Y"]["words"] == "kernel: \x1bbash [bold]"
+
+
+async def _saved(pilot, path):
+    """The one event that `w` writes, without what its line says beside it."""
+    await pilot.press("w")
+    await settle(pilot)
+    worded = " in the kernel's words too" if pilot.app.feed.in_words else ""
+    assert f"Save 1 event{worded} to which" in screen_text(pilot.app)
+    pilot.app.screen.query_one(Input).value = str(path)
+    await pilot.press("enter")
+    await settle(pilot)
+    (line,) = [row for row in map(json.loads, path.read_text().splitlines()) if "args" in row]
+    return line
+
+
+async def _copied(pilot):
+    """What `y` and `Y` copy: a line, an event."""
+    await pilot.press("y")
+    line = pilot.app.clipboard
+    await pilot.press("Y")
+    return {"y": line, "Y": json.loads(pilot.app.clipboard)}

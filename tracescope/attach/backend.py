@@ -22,7 +22,7 @@ from tracescope.attach.kernel.loading import BY_NAME, Compiled, Loaded, MapSpec,
 from tracescope.attach.kernel.programs import ProgramType
 from tracescope.attach.source_lines import parse_listing
 from tracescope.catalog import cache
-from tracescope.errors import AttachError, Refused
+from tracescope.errors import REPORT, AttachError, Refused
 
 __all__ = ("INSTALL", "Backend", "BccBackend", "Compiled", "Loaded", "MapSpec", "load", "with_maps")
 
@@ -90,11 +90,12 @@ class BccBackend:
                     timeout=_TIMEOUT, check=False, env=environment,
                 )  # fmt: skip
             except subprocess.TimeoutExpired:
-                raise AttachError("the program could not be compiled", f"no answer in {_TIMEOUT:g} s") from None
+                why = f"no answer in {_TIMEOUT:g} s"
+                raise AttachError("the program could not be compiled", why, "again on a calmer machine") from None
         if done.returncode == bcc.MISSING:
             raise Refused("nothing here can compile BPF", "BCC for Python is not installed", INSTALL)
         if done.returncode != 0:
-            raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
+            raise AttachError("the program could not be compiled", _first_error(done.stderr), REPORT, log=done.stderr)
         return done
 
 

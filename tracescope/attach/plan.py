@@ -172,7 +172,9 @@ def _tree_helpers(filters: Filters, have: Mapping[str, EventFormat]) -> tuple[li
         return [], ()
     missing = [name for name in (_FORK, _EXEC, _EXIT) if name not in have]
     if missing:
-        raise Refused("descendants cannot be followed", f"this host has no tracepoint {missing[0]}")
+        raise Refused(
+            "descendants cannot be followed", f"this host has no tracepoint {missing[0]}", "--pid or --cgroup"
+        )
     # A process leaves the tree only after the probes have seen its exit.
     follow = [Helper("follow_fork", have[_FORK]), Helper("follow_exec", have[_EXEC])]
     return follow, (Helper("follow_exit", have[_EXIT]),)

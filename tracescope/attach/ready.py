@@ -13,6 +13,8 @@ from tracescope.sources import tracefs
 
 __all__ = ("check_host", "check_kernel", "read_formats")
 
+_WITHOUT_BPF = "--backend tracefs, which needs no BPF"
+
 
 def read_formats(host: Host, events: Iterable[str]) -> dict[str, EventFormat]:
     """The formats of those events, given as `group:name`, that the host has."""
@@ -44,6 +46,7 @@ def check_kernel() -> Transport:
         raise Refused("nothing can be attached", why, "run as root") from None
     except OSError as error:
         if error.errno == errno.ENOSYS:
-            raise Refused("nothing can be attached", "this kernel is built without BPF (CONFIG_BPF_SYSCALL)") from None
+            why = "this kernel is built without BPF (CONFIG_BPF_SYSCALL)"
+            raise Refused("nothing can be attached", why, _WITHOUT_BPF) from None
         why = f"this kernel has neither a BPF ring buffer nor a perf buffer: {error.strerror}"
-        raise Refused("nothing can be attached", why) from None
+        raise Refused("nothing can be attached", why, _WITHOUT_BPF) from None

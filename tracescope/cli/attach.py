@@ -146,7 +146,7 @@ def _guard(number: int, *, agreed: bool) -> None:
     sys.stderr.write(f"{what}: go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Refused(what, "it was not agreed to")
+        raise Refused(what, "it was not agreed to", "--yes, or fewer: --comm and --where cost less than more probes")
 
 
 class _Printer(Sink["Event"]):

@@ -170,7 +170,8 @@ def _open(path: str | os.PathLike[str]) -> IO[bytes]:
         # A pipe would wait for its writer for ever.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError as error:
-        raise Forbidden(f"{path} cannot be read", os.strerror(error.errno or errno.EACCES)) from None
+        fix = "" if os.geteuid() == 0 else "run as root"
+        raise Forbidden(f"{path} cannot be read", os.strerror(error.errno or errno.EACCES), fix) from None
     except (FileNotFoundError, NotADirectoryError):
         raise Missing(f"{path} is not there") from None
     except (OSError, ValueError) as error:

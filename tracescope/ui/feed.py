@@ -102,7 +102,12 @@ class Feed:
     @property
     def shown_probes(self) -> frozenset[str]:
         """What the records kept may come from: what is attached, and what was."""
-        return frozenset(probe for session in (*self.sessions, *self._last) for probe in probes_of(session))
+        return frozenset(probe for session in self.shown_sessions for probe in probes_of(session))
+
+    @property
+    def shown_sessions(self) -> tuple[EventSession, ...]:
+        """What runs, and what ended and has records that are kept."""
+        return tuple(dict.fromkeys((*self.sessions, *self._last)))
 
     @property
     def share(self) -> float:

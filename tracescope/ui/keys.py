@@ -109,7 +109,13 @@ LIVE = [
     Binding("d", "probes", "Probes", id="live.probes", tooltip="Show or hide the probes: rate, lost, cost"),
     Binding("s", "sort", "Sort", id="live.sort", tooltip="Sort by the next column; a click on a title, too"),
     Binding("a", "detach", "Detach", id="live.detach", tooltip="Detach the session of the selected event"),
-    Binding("w", "save", "Save", id="live.save", tooltip="Save the shown events as a recording, for replay"),
+    Binding(
+        "w",
+        "save",
+        "Save",
+        id="live.save",
+        tooltip="Save the shown events as a recording, for replay; after K with the kernel's words",
+    ),
     Binding("p", "program", "Code", id="live.program", tooltip="The C program that runs in the kernel"),
     Binding("x", "export", "Export", id="live.export", tooltip="The session for bpftrace, BCC or libbpf"),
     Binding("c", "clear", "Clear", id="live.clear", tooltip="Forget the events; the counts stay"),
@@ -117,10 +123,22 @@ LIVE = [
     Binding("N", "find_next(-1)", "Find previous", id="live.previous", show=False),
     Binding("S", "reverse", "Reverse", id="live.reverse", show=False, tooltip="Sort the other way round"),
     Binding(
-        "K", "words", "Kernel's words", id="live.words", show=False, tooltip="As trace_pipe shows them, or arguments"
+        "K",
+        "words",
+        "Kernel's words",
+        id="live.words",
+        show=False,
+        tooltip="As trace_pipe shows them, saved and copied so too; or arguments",
     ),
-    Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line"),
-    Binding("Y", "copy_json", "Copy as JSON", id="live.copy_json", show=False, tooltip="As attach --json prints it"),
+    Binding("y", "copy", "Copy", id="live.copy", show=False, tooltip="Copy the selected line as it is shown"),
+    Binding(
+        "Y",
+        "copy_json",
+        "Copy as JSON",
+        id="live.copy_json",
+        show=False,
+        tooltip="As attach --json prints it; after K as attach --words --json",
+    ),
     Binding("escape", "back", "Back", id="live.back", key_display="esc"),
 ]
 OPTIONS = [

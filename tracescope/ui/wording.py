@@ -26,8 +26,8 @@ class Wording:
         self._reading: set[EventSession] = set()
 
     def prepare_shown(self) -> None:
-        """Begin with every running session whose words are shown and are not there yet."""
-        for session in self._feed.sessions if self._feed.in_words else ():
+        """Begin with every session, ended ones too, whose words are shown and are not there yet."""
+        for session in self._feed.shown_sessions if self._feed.in_words else ():
             if not session.has_words and session not in self._reading:
                 self._reading.add(session)
                 self._read(session)

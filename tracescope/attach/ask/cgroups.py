@@ -16,7 +16,9 @@ def find_cgroup(host: Host, path: str) -> Cgroup:
     mount = _mount(host)
     inside = os.path.normpath(path if path.startswith(f"{mount}/") else f"{mount}/{path}")
     if inside != mount and not inside.startswith(f"{mount}/"):
-        raise Refused(f"{path} is no control group", f"it is not below {mount}")
+        raise Refused(
+            f"{path} is no control group", f"it is not below {mount}", f"a folder below {mount}: system.slice"
+        )
     try:
         id_ = os.stat(inside).st_ino
     except OSError as error:

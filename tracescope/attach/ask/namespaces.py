@@ -36,4 +36,5 @@ def _offsets(host: Host) -> tuple[int, int, int]:
             types.member_offset("pid_namespace", "ns", "inum"),
         )
     except TraceScopeError as error:
-        raise Refused("containers cannot be told apart", f"the kernel's own types are needed: {error}") from None
+        why = f"the kernel's own types are needed: {error}"
+        raise Refused("containers cannot be told apart", why, "--cgroup or --tree") from None

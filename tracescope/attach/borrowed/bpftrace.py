@@ -18,6 +18,7 @@ from typing import IO, ClassVar
 from tracescope.attach.borrowed.bpftrace_lines import Lines, lost_in, marked, output_of
 from tracescope.attach.borrowed.bpftrace_refused import Refusals, merged, refusals_in
 from tracescope.attach.borrowed.bpftrace_script import UNTIL_SIGNALS, script
+from tracescope.attach.borrowed.running import parent_of, sleeps
 from tracescope.attach.borrowed.session import BorrowedSession
 from tracescope.attach.decode.events import Event
 from tracescope.attach.kernel.tree import threads_below
@@ -36,7 +37,7 @@ _BTF = "/sys/kernel/btf"
 _TIMEOUT = 60.0
 # It hands nothing over before all is attached; that it is may be among what a full buffer lost. Seconds.
 _SIGNAL = 0.5
-# After the end: so long what it has kept is read, so long it is counted (that goes 30 times as fast). Seconds.
+# At the end: so long what it has kept is read, so long it is counted (that goes 30 times as fast). Seconds.
 _LAST_EVENTS, _LAST_WORDS = 1.0, 6.0
 _CHUNK = 1 << 18
 _MOST_LOG = 1 << 20
@@ -78,6 +79,7 @@ class BpftraceSession(BorrowedSession):
         seeds = threads_below(host, plan.filters.tree) if plan.filters.tree else ()
         # Up to 0.19 its clock runs on while the machine is suspended.
         suspended = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        self._host = host
         self._refused: Refusals = {}
         self._types_found = types_for_bpftrace(host)
         self._text = partial(script, plan, version, seeds, parent=btf is not None)
@@ -86,13 +88,14 @@ class BpftraceSession(BorrowedSession):
         self._lines = self._lines_of()
         self._comms = {name.encode("utf-8", "surrogateescape") for name in plan.filters.comm}
         self._begin()
-        if any(_parent(host, pid) != os.getpid() for pid in plan.filters.tree):
+        if any(parent_of(host, pid) != os.getpid() for pid in plan.filters.tree):
             self.remarks.append("bpftrace: children that were started while it attached are not followed")
 
     def _begin(self) -> None:
         self._log = bytearray()
         self._signals = 0
         self._whole = False
+        self._newest = 0
         self._heard = math.inf
         self._rest: dict[int, bytes] = {}
 
@@ -117,8 +120,9 @@ class BpftraceSession(BorrowedSession):
                 if not selector.get_map():
                     raise self._failure("bpftrace has ended")
             enter(SessionState.DETACH)
+            caught_up = self._catch_up(process.pid, selector)
             process.send_signal(signal.SIGINT)
-            self._read_rest(selector)
+            self._read_rest(selector, caught_up)
 
     def _attached(
         self, undo: ExitStack, enter: Callable[[SessionState], None]
@@ -157,7 +161,9 @@ class BpftraceSession(BorrowedSession):
         for index, fields in self._refused.items():
             probe = self.plan.probes[index]
             if why := fields.get(""):
-                self.failed.append((probe, AttachError(f"bpftrace refuses {probe.name}", why)))
+                self.failed.append(
+                    (probe, AttachError(f"bpftrace refuses {probe.name}", why, "--backend bcc or libbpf"))
+                )
             else:
                 self.remarks += [f"{probe.name}: bpftrace cannot read {name}: {why}" for name, why in fields.items()]
 
@@ -191,19 +197,39 @@ class BpftraceSession(BorrowedSession):
                 return False
         return True
 
-    def _read_rest(self, selector: selectors.BaseSelector) -> None:
+    def _catch_up(self, pid: int, selector: selectors.BaseSelector) -> bool:
+        """Read until bpftrace has taken what happened before now out of the kernel's buffers; false if it may have not.
+
+        After a signal it throws the rest away, and does not count it. It has all when it sleeps while its pipes are
+        empty. One that never does is given longer until what it prints is from after now.
+        """
+        began, now = time.monotonic(), time.monotonic_ns()
+        while selector.get_map() and (waited := time.monotonic() - began) < _LAST_WORDS:
+            if waited > _LAST_EVENTS and self._newest > now:
+                return False
+            asleep = sleeps(self._host, pid)
+            if not self._read(selector, 0 if asleep else 0.01) and asleep:
+                return True
+        return False
+
+    def _read_rest(self, selector: selectors.BaseSelector, caught_up: bool) -> None:
         """What it prints until it is gone: events for a while, then only how many more there are, then no more."""
         began = time.monotonic()
         while selector.get_map() and (waited := time.monotonic() - began) < _LAST_WORDS:
             self._read(selector, 0.1, only_count=waited > _LAST_EVENTS)
-        if selector.get_map() or not self._whole:
+        if selector.get_map() or not self._whole or not caught_up:
             # A signal in the middle of a write, and it prints nothing more.
             how = "did not end in time" if selector.get_map() else "left without its last lines"
+            how = "was still busy when it was ended" if self._whole else how
             self.remarks.append(f"bpftrace {how}: how many of its last events are missing is not known")
 
-    def _read(self, selector: selectors.BaseSelector, timeout: float, *, only_count: bool = False) -> None:
-        """What there is on both pipes; a pipe that has ended is taken out. Events that are only counted are lost."""
-        for key, _ in selector.select(timeout):
+    def _read(self, selector: selectors.BaseSelector, timeout: float, *, only_count: bool = False) -> bool:
+        """What there is on both pipes; a pipe that has ended is taken out. Events that are only counted are lost.
+
+        False when there was nothing.
+        """
+        ready = selector.select(timeout)
+        for key, _ in ready:
             file: IO[bytes] = key.fileobj  # type: ignore[assignment]
             data = os.read(file.fileno(), _CHUNK)
             if not data:
@@ -215,8 +241,10 @@ class BpftraceSession(BorrowedSession):
                 self._lost += whole.count(_EVENT) - self._rest[key.fd].count(_EVENT)
                 lines = [line for line in lines if _PRINTED not in line or _WHOLE in line]
             records = [record for line in lines for record in self._line(line)]
-            records.sort(key=lambda record: int(HEADER.unpack_from(record)[0]))
+            records.sort(key=_time_of)
+            self._newest = max([self._newest, *map(_time_of, records[-1:])])
             self._put(records, self._wanted)
+        return bool(ready)
 
     def _line(self, line: bytes) -> Iterator[bytes]:
         kind, data = output_of(line)
@@ -244,12 +272,8 @@ class BpftraceSession(BorrowedSession):
         return AttachError(what, (errors or lines[-1:] or ["it gave no reason"])[0], log=log)
 
 
-def _parent(host: Host, pid: int) -> int:
-    """The parent's number, 0 when that is not known."""
-    try:
-        return int(host.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[1])
-    except (TraceScopeError, ValueError, IndexError):
-        return 0
+def _time_of(record: bytes) -> int:
+    return int(HEADER.unpack_from(record)[0])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -65,7 +65,8 @@ def _helpers(host: Host, targets: Sequence[Target]) -> Mapping[str, EventFormat]
     ends = [_ENDS[target.format.name] for target in targets if target.shape is Shape.EXEC]
     found = read_formats(host, (*TASK_EVENTS, *ends))
     if missing := [event for event in TASK_EVENTS if event not in found]:
-        raise Refused("tracefs cannot tell whose events these are", f"this host has no tracepoint {missing[0]}")
+        why = f"this host has no tracepoint {missing[0]}"
+        raise Refused("tracefs cannot tell whose events these are", why, "another --backend: bcc, libbpf, bpftrace")
     return found
 
 

@@ -110,7 +110,8 @@ def attach_interval(program: int, nanoseconds: int, *, cpu: int | None = None, c
     """
     probe = f"interval:ns:{nanoseconds}"
     if nanoseconds < _LEAST_INTERVAL:
-        raise AttachError(f"{probe} cannot be attached", f"the kernel's timer takes {_LEAST_INTERVAL:,} ns or more")
+        why = f"the kernel's timer takes {_LEAST_INTERVAL:,} ns or more"
+        raise AttachError(f"{probe} cannot be attached", why, f"interval:us:{_LEAST_INTERVAL // 1000}")
     where = bpf.online_cpus(LiveHost())[0] if cpu is None else cpu
     try:
         return hang(bpf.open_event(PerfAttr(*_CPU_CLOCK, period=nanoseconds), cpu=where), program, cookie)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tracescope.attach.libbpf.translate import header
 from tracescope.catalog import cache
-from tracescope.errors import AttachError, Refused
+from tracescope.errors import REPORT, AttachError, Refused
 
 __all__ = ("FLAGS", "compile_text", "find_clang", "missing_clang", "object_of")
 
@@ -64,7 +64,7 @@ def compile_text(text: str, page: int = mmap.PAGESIZE) -> bytes:
     """The object of a translation unit; raises AttachError with clang's output in `log`, Refused without clang."""
     clang = find_clang()
     if clang is None:
-        raise missing_clang() or Refused("nothing here can compile BPF")
+        raise missing_clang() or Refused("nothing here can compile BPF", "clang is gone", _INSTALL)
     with tempfile.TemporaryDirectory(prefix="tracescope-") as folder:
         # A file, and not a pipe: clang reads it again for the lines that the verifier shows.
         Path(folder, _SOURCE).write_text(text, "ascii")
@@ -75,9 +75,10 @@ def compile_text(text: str, page: int = mmap.PAGESIZE) -> bytes:
                 timeout=_TIMEOUT, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise AttachError("the program could not be compiled", f"no answer in {_TIMEOUT:g} s") from None
+            why = f"no answer in {_TIMEOUT:g} s"
+            raise AttachError("the program could not be compiled", why, "again on a calmer machine") from None
         if done.returncode != 0:
-            raise AttachError("the program could not be compiled", _first_error(done.stderr), log=done.stderr)
+            raise AttachError("the program could not be compiled", _first_error(done.stderr), REPORT, log=done.stderr)
         return Path(folder, _OBJECT).read_bytes()
 
 

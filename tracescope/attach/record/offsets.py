@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from tracescope.sources.btf import Btf
@@ -35,7 +36,7 @@ class Offsets:
             btf.member_offset(memory, "arg_end"),
             btf.member_offset(task, "pid"),
             btf.member_offset(task, "comm"),
-            int("BPF_FUNC_get_current_task_btf" in (btf.enum("bpf_func_id") or {})),
+            int(sys.byteorder == "little" and "BPF_FUNC_get_current_task_btf" in (btf.enum("bpf_func_id") or {})),
         )
 
 

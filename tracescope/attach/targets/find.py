@@ -98,7 +98,8 @@ class Finder:
         group, _, event = pattern.partition(":")
         if group == "ftrace":
             what = f"tracepoint:{pattern} cannot be attached"
-            raise Refused(what, "formats of the ftrace group describe what tracers write")
+            why = "formats of the ftrace group describe what tracers write"
+            raise Refused(what, why, "for functions kprobe: or fentry:")
         plain = event and not any(mark in pattern for mark in (*_WILD, "/"))
         if plain and self._host.exists(f"{self._host.tracefs}/events/{group}/{event}/format"):
             return [pattern]

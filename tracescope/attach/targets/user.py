@@ -36,7 +36,7 @@ def find_file(name: str, pid: int = -1) -> str:
     if "/" in name:
         found = f"/proc/{pid}/root{name}" if pid > 0 and name.startswith("/") else name
         if not os.path.isfile(found):
-            raise Missing(f"{name} is not there", "no file has this path")
+            raise Missing(f"{name} is not there", "no file has this path", "the whole path, or a library's name: libc")
         return os.path.realpath(found) if pid <= 0 else found
     libraries = [one for folder in _library_folders() for one in _libraries(folder, name)]
     found_program = shutil.which(name)
@@ -81,7 +81,7 @@ def user_functions(kind: ProbeKind, rest: str, pid: int = -1) -> list[Target]:
         why = "it only chooses, once in each process, the function that will run (IFUNC)"
         raise Refused(f"{kind}:{rest} cannot be attached", why, "take what it chose, or its caller")
     if plus and not re.fullmatch(r"0x[0-9a-fA-F]+|\d+", offset):
-        raise Refused(f"{kind}:{rest} is no probe", f"{offset!r} is no number of bytes")
+        raise Refused(f"{kind}:{rest} is no probe", f"{offset!r} is no number of bytes", f"{symbol}+16, {symbol}+0x10")
     names = fnmatch.filter(known, symbol) if _WILD.search(symbol) else [symbol] if symbol in known else []
     if not names:
         near = difflib.get_close_matches(symbol, known, 3) or [one for one in known if symbol in one][:3]

@@ -219,7 +219,10 @@ def _make_folder(host: Host) -> str:
         except PermissionError as error:
             raise from_oserror(error, path) from None
         except OSError as error:
-            raise AttachError("a trace instance cannot be made", f"{path}: {os.strerror(error.errno or 0)}") from None
+            why = f"{path}: {os.strerror(error.errno or 0)}"
+            raise AttachError(
+                "a trace instance cannot be made", why, "another --backend: bcc, libbpf, bpftrace"
+            ) from None
         return path
     raise AssertionError
 

@@ -177,7 +177,9 @@ class _Script:
         if not _PROBE.fullmatch(probe):
             raise Refused(f"{probe!r} cannot be written for bpftrace", "its name holds other characters than names do")
         if kind in (ProbeKind.CACHE, ProbeKind.PMU):
-            raise Refused(f"{probe} cannot be written for bpftrace", "it has no such kind of probe")
+            raise Refused(
+                f"{probe} cannot be written for bpftrace", "it has no such kind of probe", "--as bcc or libbpf"
+            )
         if kind == ProbeKind.RAWTRACEPOINT and self._version < (0, 19):
             raise Refused(
                 f"{probe} cannot be written for this bpftrace", "raw tracepoints work from 0.19 on", "--target 0.19"
@@ -185,7 +187,8 @@ class _Script:
         if kind in (ProbeKind.FENTRY, ProbeKind.FEXIT):
             module, _, function = rest.partition(":")
             if self._version < (0, 17) and module != "vmlinux":
-                raise Refused(f"{probe} cannot be written for this bpftrace", "it knows modules from 0.17 on")
+                why = "it knows modules from 0.17 on"
+                raise Refused(f"{probe} cannot be written for this bpftrace", why, "--target 0.17")
             kind = kind if self._version >= (0, 20) else {"fentry": "kfunc", "fexit": "kretfunc"}[kind]
             return f"{kind}:{rest if self._version >= (0, 17) else function}"
         return probe
@@ -279,7 +282,8 @@ def _filtered(filters: Filters) -> list[str]:
     if filters.cgroup:
         raise Refused("bpftrace cannot follow a control group", "it does not know those below it", "--pid or --tree")
     if filters.namespace:
-        raise Refused("bpftrace cannot follow a container", "it has no way from a task to its pid namespace")
+        why = "it has no way from a task to its pid namespace"
+        raise Refused("bpftrace cannot follow a container", why, "--as bcc or libbpf")
     tests = [[f"{name} == {int(value)}" for value in getattr(filters, name)] for name in ("pid", "tid", "uid")]
     tests.append([f"comm == {quoted(name.encode('utf-8', 'surrogateescape'))}" for name in filters.comm])
     if filters.tree:

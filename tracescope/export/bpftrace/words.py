@@ -37,6 +37,7 @@ _PATH = re.compile(r"(args\.\w+|\w+)(.*)", re.DOTALL)
 _SAFE = re.compile(r"[\w.\->\[\]]*", re.ASCII)
 _SAME = ("pid", "tid", "uid", "gid", "cpu", "cgroup", "comm")
 _MOST_TEXT = 63
+_OTHERS = "--as bcc or libbpf"
 _OURS = ("start", "tree", "argv", "argc")
 _ESCAPED = {'"': '\\"', "\\": "\\\\"}
 
@@ -111,9 +112,11 @@ class Words:
                 raise Refused(f"bpftrace cannot say {name} at the return", "the list was the caller's", "args.filename")
             return f"@{self.kept(field)}[{self.thread}]"
         if shape is Shape.SAMPLE:
-            raise Refused(f"bpftrace does not know {name} of {self.target.probe}", "it gives a sample no arguments")
+            raise Refused(
+                f"bpftrace does not know {name} of {self.target.probe}", "it gives a sample no arguments", _OTHERS
+            )
         if not (name.isidentifier() and name.isascii()):
-            raise Refused(f"bpftrace cannot name an argument of {self.target.probe}", "it is no identifier")
+            raise Refused(f"bpftrace cannot name an argument of {self.target.probe}", "it is no identifier", _OTHERS)
         if field.location and self.version < (0, 12):
             return self._old_text(field)
         if shape is Shape.RESULT:
@@ -172,16 +175,17 @@ class Words:
                 return self._match(node)
             case SameTexts(left, right):
                 why = "it compares a text with a constant only"
-                raise Refused(f"bpftrace cannot say {left.name} == {right.name}", why)
+                raise Refused(f"bpftrace cannot say {left.name} == {right.name}", why, _OTHERS)
         raise AssertionError(node)
 
     def _pair(self, node: Calculation | Comparison, sign: str, left: Typed, right: Typed) -> str:
         signs = {sign_of(left), sign_of(right)}
         if isinstance(node, Comparison) and signs == {True, False}:
             why = "it compares a signed with an unsigned number as if both were unsigned"
-            raise Refused(f"bpftrace cannot say `{sign}` of these numbers", why)
+            raise Refused(f"bpftrace cannot say `{sign}` of these numbers", why, _OTHERS)
         if isinstance(node, Calculation) and sign in ("/", "%", ">>") and True in signs:
-            raise Refused(f"bpftrace cannot say `{sign}` of a signed number", "it takes both sides for unsigned")
+            why = "it takes both sides for unsigned"
+            raise Refused(f"bpftrace cannot say `{sign}` of a signed number", why, _OTHERS)
         return f"({self.expression(left)} {sign} {self.expression(right)})"
 
     def _match(self, node: Match) -> str:
@@ -196,13 +200,13 @@ class Words:
         """An operand: a number, or a text as bpftrace's string."""
         path = _PATH.fullmatch(located.name)
         if path is None or not _SAFE.fullmatch(located.name):
-            raise Refused(f"bpftrace cannot say {located.name}", "it is no path of members")
+            raise Refused(f"bpftrace cannot say {located.name}", "it is no path of members", _OTHERS)
         if isinstance(located.type, Integer) and located.type.bits and self.version < (0, 18):
-            raise Refused(f"bpftrace cannot read {located.name}", "it knows bitfields from 0.18 on")
+            raise Refused(f"bpftrace cannot read {located.name}", "it knows bitfields from 0.18 on", "--target 0.18")
         root, rest = path.groups()
         text = self._root(root)
         if rest and text.startswith(("(int", "(uint")):
-            raise Refused(f"bpftrace cannot say {located.name}", f"{root} is a number")
+            raise Refused(f"bpftrace cannot say {located.name}", f"{root} is a number", _OTHERS)
         if isinstance(located.type, Text) and not self._is_string(root, rest, located.type):
             return f"str({text}{rest})"
         return f"{text}{rest}"

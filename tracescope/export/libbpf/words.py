@@ -144,4 +144,4 @@ def _section(target: Target) -> str:
             return "uretprobe" if target.kind is ProbeKind.URETPROBE else "uprobe"
         case PerfPlace():
             return "perf_event"
-    raise Refused(f"{target.probe} cannot be exported", "libbpf has no such kind of program")
+    raise Refused(f"{target.probe} cannot be exported", "libbpf has no such kind of program", "--as bcc or bpftrace")

@@ -31,6 +31,8 @@ class FollowLine(Static):
         if events.sorted_by != "time" or events.descending:
             yield f"  by {events.sorted_by}", "$text-primary"
         yield f"  {events.row_count:,} of the last {feed.end - feed.first:,} events", "dim"
+        if feed.in_words:
+            yield "  kernel's words, in w y Y too", "$text-primary"
         if events.behind:
             yield f"  {events.behind:,} to look at", "$text-warning"
         if events.searching:
