@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
@@ -102,12 +103,14 @@ def count(names: Sequence[str], counted: Counted, where: str = "") -> SummarySes
     return around(GUEST.workload, lambda filters: open_summary(HOST, targets, counted, filters, asked=Asked(where)))
 
 
+# From 5.12 on the calls that change a directory are given the mount first.
+_MOUNT_FIRST = tuple(map(int, platform.release().split(".")[:2])) >= (5, 12)
 # How bpftrace spells a function's ends, and where each argument is.
 _PROBES = {
     "kprobe:vfs_write": ("((struct file *)arg0)->f_path.dentry", "arg2"),
     "kprobe:vfs_read": ("((struct file *)arg0)->f_path.dentry", "arg2"),
     "kprobe:vfs_open": ("((struct path *)arg0)->dentry", "0"),
-    "kprobe:vfs_unlink": ("((struct dentry *)arg2)", "0"),
+    "kprobe:vfs_unlink": (f"((struct dentry *)arg{2 if _MOUNT_FIRST else 1})", "0"),
     "kfunc:vfs_write": ("args->file->f_path.dentry", "args->count"),
     "kfunc:vfs_read": ("args->file->f_path.dentry", "args->count"),
     "kfunc:vfs_open": ("args->path->dentry", "0"),

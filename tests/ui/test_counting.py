@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from textual.widgets import Input
 from ui.fakes import make_app, screen_text, settle, type_text
 
@@ -12,7 +16,8 @@ from tracescope.attach.ask.keys import Counted, parse_keys, parse_linear
 from tracescope.attach.ask.options import AttachOptions
 from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.ask.summary import KeyKind, Pow2, SummaryPlan, SummaryRow, summary_plan
-from tracescope.attach.counting.shape import Slices, histograms
+from tracescope.attach.counting.shape import histograms
+from tracescope.attach.counting.slices import Slices, bucket_range
 from tracescope.attach.expression.parse import parse
 from tracescope.attach.life import Counts, ProbeCount, SessionState
 from tracescope.attach.plan import plan
@@ -25,7 +30,8 @@ from tracescope.ui.screens.browser import BrowserScreen
 from tracescope.ui.screens.counting import CountingScreen
 from tracescope.ui.screens.options import OptionsScreen
 from tracescope.ui.screens.text import TextScreen
-from tracescope.ui.widgets.counts import bar, heat
+from tracescope.ui.widgets.counts import bar
+from tracescope.ui.widgets.heat_map import heat
 
 PROBE = "tracepoint:syscalls:sys_exit_execve"
 
@@ -235,6 +241,8 @@ async def test_a_histogram_has_a_bar_a_bucket_and_a_heat_map(counting, size):
         assert [line[:16].strip() for line in lines[2:5]] == ["[32, 64)", "[16, 32)", "[8, 16)"]
         assert [line[16:].split() for line in lines[2:5]] == [["▒█"], [], ["▓░"]]
         await pilot.press("v")
+        screen.update_counts()
+        await pilot.pause()
         assert "5,050 █" in screen_text(app)
         assert not any("Sort" in line for line in screen_text(app).splitlines()[-1:])
 
@@ -270,10 +278,175 @@ def test_slices_hold_what_came_in_each():
     slices.add([row(3, bucket=1)])
     slices.add([row(5, bucket=1), row(1, bucket=4), row(9, bucket=None)])
     assert list(slices.slices) == [{1: 3}, {1: 2, 4: 1}]
-    assert slices.buckets == range(1, 5)
+    assert bucket_range(slices.columns()) == range(1, 5)
     slices.add([row(5, bucket=1), row(1, bucket=4)])
     assert list(slices.slices) == [{1: 2, 4: 1}, {}]
-    assert Slices().buckets == range(0)
+    assert bucket_range(Slices().columns()) == range(0)
+
+
+def test_slices_of_one_key_are_its_own_and_a_new_key_had_nothing_before():
+    slices = Slices()
+    slices.add([row(3, "a", bucket=1)])
+    slices.add([row(5, "a", bucket=1), row(7, "b", bucket=4), row(9, "b", bucket=None)])
+    slices.add([row(5, "a", bucket=1), row(8, "b", bucket=4), row(9, "b", bucket=None)])
+    assert slices.columns((PROBE, ("a",))) == [{1: 3}, {1: 2}, {}]
+    assert slices.columns((PROBE, ("b",))) == [{}, {4: 7}, {4: 1}]
+    assert slices.columns() == [{1: 3}, {1: 2, 4: 7}, {4: 1}]
+    assert slices.columns((PROBE, ("never",))) == [None] * 3
+
+
+def test_only_the_largest_keys_and_the_chosen_one_are_kept_alone():
+    slices = Slices(keys=2)
+    small, middle, large = (place(name) for name in ("small", "middle", "large"))
+    slices.add([row(1, "small", bucket=0), row(20, "middle", bucket=0), row(30, "large", bucket=0)])
+    assert set(slices.alone) == {middle, large}
+    assert slices.columns(small) == [None]
+    slices.chosen = small
+    slices.add([row(2, "small", bucket=0), row(20, "middle", bucket=0), row(30, "large", bucket=0)])
+    assert set(slices.alone) == {small, middle, large}
+    assert slices.columns(small) == [None, {0: 1}]
+    # Overtaken: what is dropped is not known later, and nothing else is made of it.
+    slices.chosen = None
+    slices.add([row(90, "small", bucket=0), row(20, "middle", bucket=0), row(30, "large", bucket=0)])
+    assert set(slices.alone) == {small, large}
+    slices.add([row(90, "small", bucket=0), row(99, "middle", bucket=0), row(30, "large", bucket=0)])
+    assert slices.columns(middle) == [None, None, None, {0: 79}]
+    assert slices.columns() == [{0: 51}, {0: 1}, {0: 88}, {0: 79}]
+
+
+def test_slices_of_thousands_of_keys_stay_within_their_memory():
+    """16,384 places is what the kernel's table holds; each of them counts in each slice, the worst there is."""
+    slices = Slices(kept=50, keys=64, cells=4000)
+    tracemalloc.start()
+    try:
+        for turn in range(1, 81):
+            rows = [row(turn * (key % 97 + 1), f"key-{key}", bucket=at) for key in range(512) for at in range(8)]
+            slices.add(rows)
+            if turn == 60:
+                before, _ = tracemalloc.get_traced_memory()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(slices.alone) == 64
+    kept = [slices.columns(one) for one in slices.alone]
+    # 64 keys with 8 buckets a slice: 7 slices are all that 4,000 cells hold; the newest ones.
+    assert all(sum(one is not None for one in columns) == 7 for columns in kept)
+    assert all(columns[-7:].count(None) == 0 and len(columns) == 50 for columns in kept)
+    assert after - before < 500_000
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 3)), st.integers(1, 9)), max_size=12),
+    st.integers(1, 8), st.integers(0, 7), st.integers(0, 30), st.sampled_from([None, 0, 5]),
+)  # fmt: skip
+def test_what_is_kept_alone_is_what_came(turns, kept, keys, cells, chosen):
+    """Against a plain reading of the same: every column of every key, or None where it was not kept."""
+    slices = Slices(kept, keys=keys, cells=cells)
+    slices.chosen = None if chosen is None else place(chosen)
+    counted = Counter[tuple[int, int]]()
+    for came in turns:
+        counted.update(came)
+        slices.add([row(count, key, bucket=bucket) for (key, bucket), count in counted.items()])
+    assert len(slices.alone) <= keys + (chosen is not None)
+    newest = turns[-kept:]
+    held = 0
+    for key in range(7):
+        true = [{bucket: n for (of, bucket), n in came.items() if of == key} for came in newest]
+        columns = slices.columns(place(key))
+        assert [one for one, was in zip(columns, true, strict=True) if one not in (None, was)] == []
+        known = [one for one in columns if one is not None]
+        # What is not known is the oldest.
+        assert columns[len(columns) - len(known) :] == known
+        held += sum(map(len, known))
+    assert held <= cells
+
+
+def place(*keys: object) -> tuple[str, tuple[object, ...]]:
+    """A key as the slices know it."""
+    return PROBE, keys
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_the_heat_map_is_of_all_keys_or_of_the_chosen_one(counting, size):
+    app, _ = make_app()
+    async with app.run_test(size=size) as pilot:
+        await fill(pilot, "histogram", **{"mode-of": "args.ret", "by": "comm", "every": "9999"})
+        screen, session = app.screen, counting[0]
+        session.rows = [row(100, "dd", bucket=5), row(3, "\x1b[1mcat", bucket=2)]
+        screen.update_counts()
+        screen.end_slice()
+        session.rows = [row(101, "dd", bucket=5), row(53, "\x1b[1mcat", bucket=2)]
+        screen.update_counts()
+        screen.end_slice()
+        assert not screen.query_one("#whose").display
+        assert "Heat map" in screen_text(app).splitlines()[-1]
+        # The second histogram, under its title.
+        await pilot.press("down", "down", "down")
+        assert screen.bars.selected.keys == ("\x1b[1mcat",)
+        await pilot.press("enter")
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        assert lines[1].rstrip() == "args.ret of comm=\\x1b[1mcat"
+        # Only its own bucket; 50 after 3.
+        assert [line.split() for line in lines[3:6]] == [["[1]", "▒█"], [], []]
+        await pilot.press("v")
+        assert not screen.query_one("#whose").display
+        # The cursor stands where it stood, also when the order of the histograms is another one.
+        session.rows = [row(101, "dd", bucket=5), row(953, "\x1b[1mcat", bucket=2)]
+        screen.update_counts()
+        assert screen.bars.selected.keys == ("\x1b[1mcat",)
+        await pilot.press("v")
+        await pilot.pause()
+        text = screen_text(app)
+        assert "args.ret of all keys together  → one key alone" in text
+        assert "[8, 16)" in text
+        assert "[1]" in text
+        await pilot.press("right", "right")
+        await pilot.pause()
+        assert "args.ret of comm=dd" in screen_text(app)
+        await pilot.press("right")
+        await pilot.pause()
+        assert "of all keys together" in screen_text(app)
+        await pilot.press("left", "left")
+        await pilot.pause()
+        assert "of comm=\\x1b[1mcat" in screen_text(app)
+
+
+async def test_a_key_that_was_not_kept_says_so(counting):
+    app, _ = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill(pilot, "histogram", **{"mode-of": "args.ret", "by": "comm", "every": "9999"})
+        screen, session = app.screen, counting[0]
+        screen._slices.keys = 1
+        session.rows = [row(100, "dd", bucket=5), row(3, "x" * 90, bucket=2)]
+        screen.update_counts()
+        screen.end_slice()
+        await pilot.press("end", "enter")
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        assert lines[1].rstrip().endswith("x…  · not kept: only of the 1 largest keys")
+        session.rows = [row(100, "dd", bucket=5), row(4, "x" * 90, bucket=2)]
+        screen.end_slice()
+        await pilot.pause()
+        assert screen_text(app).splitlines()[3].rstrip().endswith(" ·░")
+
+
+async def test_without_keys_there_is_one_heat_map(counting):
+    app, _ = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill(pilot, "steps", **{"mode-of": "args.ret:0:30:10", "every": "9999"})
+        counting[0].rows = [row(100, bucket=2)]
+        app.screen.update_counts()
+        app.screen.end_slice()
+        before = screen_text(app)
+        await pilot.press("enter")
+        assert "Heat map" not in screen_text(app)
+        assert screen_text(app) == before
+        await pilot.press("v", "right")
+        await pilot.pause()
+        assert "together" not in screen_text(app)
+        assert "Next key" not in screen_text(app)
 
 
 def test_histograms_are_by_key_the_largest_first():

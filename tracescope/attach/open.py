@@ -10,7 +10,7 @@ from tracescope.attach.ask.scope import scope_of
 from tracescope.attach.backend import Backend
 from tracescope.attach.hang import many_kinds
 from tracescope.attach.kernel.transport import Transport
-from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan
+from tracescope.attach.plan import HELPER_EVENTS, NO_FILTERS, Filters, Plan, plan, return_of
 from tracescope.attach.ready import check_host, check_kernel, read_formats
 from tracescope.attach.record.call_memory import call_captures
 from tracescope.attach.record.captures import default_captures, stack_captures
@@ -24,6 +24,8 @@ from tracescope.model import EventFormat
 from tracescope.sources.btf import Btf
 
 _MANY = 32
+# A program at the return of every call costs other calls 60 ns, one at each call's own 60 ms when the session ends.
+_RETURNS = 4
 
 __all__ = ("check_host", "check_kernel", "kernel_types", "open_plan", "open_session", "read_formats")
 
@@ -71,10 +73,12 @@ def open_plan(
         targets = [as_call(target) for target in targets]
     objects = known.objects
     numbers = count()
+    # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
+    bare = bare or len(targets) > _MANY
+    returns = [] if bare else [event for event in map(return_of, targets) if event]
 
     def read(target: Target) -> tuple[tuple[Capture, ...], Code | None]:
-        # Many probes at once are looked at for who calls what: what is behind the arguments would cost too much.
-        captures = () if bare or len(targets) > _MANY else (*default_captures(target, objects), *call_captures(target))
+        captures = () if bare else (*default_captures(target, objects), *call_captures(target))
         if asked == NOTHING:
             return (*captures, *with_stacks), None
         scope, number = scope_of(target, known.btf), next(numbers)
@@ -84,7 +88,7 @@ def open_plan(
         targets,
         filters=filters,
         offsets=known.offsets,
-        helpers=read_formats(host, HELPER_EVENTS),
+        helpers=read_formats(host, (*HELPER_EVENTS, *(returns if len(returns) <= _RETURNS else ()))),
         objects=objects,
         read=read,
         many=many_kinds(targets) if host.live and share else (),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracescope.attach.kernel.transport import Transport
+from tracescope.attach.record.call_memory import call_captures, call_of
 from tracescope.attach.record.layout import Capture, Code, PlannedProbe, lay_out
 from tracescope.attach.record.offsets import ObjectOffsets, Offsets
 from tracescope.attach.shared import share
@@ -14,7 +15,7 @@ from tracescope.attach.targets.target import Shape, Target, tracepoint
 from tracescope.errors import Refused
 from tracescope.model import EventFormat, ProbeKind
 
-__all__ = ("HELPER_EVENTS", "NO_FILTERS", "Cgroup", "Filters", "Helper", "Namespace", "Plan", "plan")
+__all__ = ("HELPER_EVENTS", "NO_FILTERS", "Cgroup", "Filters", "Helper", "Namespace", "Plan", "plan", "return_of")
 
 # Up to here it costs less to pad every record to one size than to walk records of several.
 _MAX_PADDED = 256
@@ -26,7 +27,7 @@ _RETURNS = {
     "sys_enter_execveat": "syscalls:sys_exit_execveat",
 }
 HELPER_EVENTS = (_FORK, _EXEC, _EXIT, _PREPARE, *_RETURNS.values())
-"""The events, as `group:name`, that silent helpers may hang on."""
+"""The events, as `group:name`, that silent helpers may hang on; besides those of `return_of`."""
 
 
 class Cgroup(NamedTuple):
@@ -90,11 +91,28 @@ class Plan:
     notes: tuple[str, ...]
     objects: ObjectOffsets | None = None
     transport: Transport = Transport.RING
+    returns: tuple[Helper, ...] = ()
+    """Where the calls return whose records may wait for it; without them one program is at the return of all calls."""
 
     @property
     def completes_exec(self) -> bool:
         """True when arguments that could not be read at entry are read again later."""
         return any(helper.function == "exec_again" for helper in self.before)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The room of a record that waits for its call to return; 0 where none ever does."""
+        return max((probe.fixed_size + probe.text_size for probe in self.probes if probe.waits), default=0)
+
+    def again(self, probe: PlannedProbe) -> str:
+        """The C function's name that reads again what was not in memory at a call's entry."""
+        return f"again_{probe.index}" if self.returns else f"raw_again_{probe.index}"
+
+
+def return_of(target: Target) -> str:
+    """Where the system call returns at whose entry something may not be in memory, as `group:name`; or empty."""
+    again = any(capture.again for capture in call_captures(target))
+    return f"syscalls:sys_exit_{call_of(target)}" if again else ""
 
 
 def plan(
@@ -110,8 +128,9 @@ def plan(
 ) -> Plan:
     """Lay out a session; a format stands for its tracepoint. Raises Refused.
 
-    `helpers` are the formats of `HELPER_EVENTS` that this host has; `read` gives what is read for a probe in addition
-    to its words, and its condition; of the kinds `many` the kernel attaches one program to many probes.
+    `helpers` are the formats of `HELPER_EVENTS` and of `return_of` the targets, as far as there are any; `read` gives
+    what is read for a probe in addition to its words, and its condition; of the kinds `many` the kernel attaches one
+    program to many probes.
     """
     if not wanted:
         raise Refused("nothing to attach", "no probe was given")
@@ -129,7 +148,16 @@ def plan(
             notes.append("arguments of execve that are not in memory at entry are shown as unreadable")
     return Plan(
         probes, filters, offsets, (*follow, *complete), forget, _record_size(probes), tuple(notes), objects, transport,
+        _returns(probes, have),
     )  # fmt: skip
+
+
+def _returns(probes: Sequence[PlannedProbe], have: Mapping[str, EventFormat]) -> tuple[Helper, ...]:
+    """All or none."""
+    events = {probe.index: return_of(probe.target) for probe in probes if probe.waits}
+    if not all(event in have for event in events.values()):
+        return ()
+    return tuple(Helper(f"again_{index}", have[event]) for index, event in events.items())
 
 
 def _record_size(probes: Sequence[PlannedProbe]) -> int | None:

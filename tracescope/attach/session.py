@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
@@ -13,14 +15,17 @@ from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.decode.kernel_words import KernelWords
 from tracescope.attach.decode.symbol_words import KernelFacts
 from tracescope.attach.hang import hang, hang_many, program_types
-from tracescope.attach.kernel import tree
+from tracescope.attach.kernel import bpf, tree
+from tracescope.attach.kernel.links import attach_raw_tracepoint
 from tracescope.attach.kernel.perf_event import attach_tracepoint
 from tracescope.attach.life import Counts, ProbeCount, SessionState
+from tracescope.attach.perf_buffer import batch_of
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
 from tracescope.attach.record.layout import PlannedProbe
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
+from tracescope.attach.unreturned import unreturned
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
 
@@ -47,6 +52,7 @@ class Session(RingSession[Event]):
         self._facts = KernelFacts(LiveHost())
         self._decoder = Decoder(plan, Clock.now(), self._facts.symbol)
         self._words: KernelWords | None = None
+        self._unreturned: Counter[int] = Counter()
         self.in_words = in_words
         """Events say what they are in the kernel's own words too."""
 
@@ -77,7 +83,22 @@ class Session(RingSession[Event]):
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
         if any("ps" in shown_in_hex(probe).values() for probe in self.plan.probes):
             self._facts.warm()
-        self.failed += attach_plan(self.plan, loaded, attached)
+        with ExitStack() as returns:
+            if self.plan.waiting_bytes:
+                _attach_returns(self.plan, loaded, returns)
+            self.failed += attach_plan(self.plan, loaded, attached)
+            # The first to go: when the kernel lets go of the probes it waits until all programs have ended.
+            attached.push(returns.pop_all())
+
+    def _finish(self, loaded: Loaded) -> None:
+        records = unreturned(loaded.maps["cold"], self.plan) if self.plan.waiting_bytes else []
+        self._unreturned = Counter(probe for probe, _ in records)
+        if records:
+            self._backlog.put(batch_of(record for _, record in records))
+
+    def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
+        handed = super()._read_counts(loaded)
+        return tuple(replace(one, events=one.events + self._unreturned[at]) for at, one in enumerate(handed))
 
     def _counted(self, index: int) -> tuple[str, ...]:
         probe = self.plan.probes[index]
@@ -121,6 +142,20 @@ def _attach_probe(probe: PlannedProbe, loaded: Loaded, attached: ExitStack) -> N
         else:
             hang(probe.target, program_of(loaded, probe.function), undo)
         attached.push(undo.pop_all())
+
+
+def _attach_returns(plan: Plan, loaded: Loaded, attached: ExitStack) -> None:
+    """What the verifier does not let be read again is handed over at the end, as it was at entry."""
+    for helper in plan.returns:
+        if helper.function in loaded.programs:
+            attached.callback(os.close, _attach_helper(helper, loaded))
+    if plan.returns:
+        return
+    for probe in plan.probes:
+        if probe.waits and plan.again(probe) in loaded.programs:
+            key, program = struct.pack("=I", probe.index), struct.pack("=I", loaded.programs[plan.again(probe)])
+            bpf.map_update(loaded.maps["returns"], key, program)
+    attached.callback(os.close, attach_raw_tracepoint("sys_exit", program_of(loaded, "raw_returned")))
 
 
 def program_of(loaded: Loaded, function: str) -> int:

@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pair", action="store_true", help="entry and return as one event, with its duration")
     parser.add_argument(
-        "--where", metavar="CONDITION", default="", help="only events that meet it: 'args.ret < 0 && comm == \"sshd\"'"
+        "--where",
+        metavar="CONDITION",
+        default="",
+        help="only events that meet it: 'args.ret < 0 && comm == \"sshd\"'; "
+        "of a system call's entry a text that is not in memory yet does not meet it, with --pair it does",
     )
     parser.add_argument(
         "--show",

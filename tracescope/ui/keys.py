@@ -8,6 +8,7 @@ __all__ = (
     "APP",
     "ASK",
     "ATTACH",
+    "BARS",
     "BROWSER",
     "CHOOSE",
     "CONFIRM",
@@ -17,6 +18,7 @@ __all__ = (
     "EXPORT_KEY",
     "FILTER",
     "GROUPS",
+    "HEAT",
     "LIVE",
     "MONITOR",
     "OPTIONS",
@@ -195,12 +197,28 @@ ASK = [
     Binding("escape", "close", "Cancel", id="ask.close", key_display="esc"),
 ]
 COUNTING = [
-    Binding("v", "next_view", "View", id="counting.view", tooltip="Histograms, or a heat map over time"),
+    Binding("v", "next_view", "View", id="counting.view", tooltip="Histograms, or the heat map of all keys together"),
     Binding("s", "sort", "Sort", id="counting.sort", tooltip="Sort by the next column; a click on a title, too"),
     Binding("S", "reverse", "Reverse", id="counting.reverse", show=False, tooltip="Sort the other way round"),
     Binding("x", "export", "Export", id="counting.export", tooltip="The same as a program: bpftrace, BCC, libbpf"),
     Binding("y", "copy", "Copy", id="counting.copy", tooltip="Copy what was counted, as attach prints it"),
     Binding("escape", "close", "Detach", id="counting.close", key_display="esc"),
+]
+BARS = [
+    Binding(
+        "enter", "choose", "Heat map", id="counting.heat", key_display="⏎", tooltip="The heat map of this key alone"
+    ),
+]
+HEAT = [
+    Binding(
+        "right",
+        "key(1)",
+        "Next key",
+        id="counting.next_key",
+        key_display="→",
+        tooltip="The heat map of the next key alone; before the first one all keys together",
+    ),
+    Binding("left", "key(-1)", "Key before", id="counting.previous_key", show=False),
 ]
 EXPORT = [
     Binding("right,tab", "form(1)", "Form", id="export.form", key_display="→", tooltip="bpftrace, BCC, libbpf"),
@@ -218,7 +236,7 @@ GROUPS = {
     "Lists": ROWS,
     "Browser": BROWSER,
     "Live": LIVE,
-    "Counting": COUNTING,
+    "Counting": [*COUNTING, *BARS, *HEAT],
     "Which probe": CHOOSE,
     "Compare": DIFF,
     "Attach with options": [*OPTIONS, *CYCLE],

@@ -26,6 +26,8 @@ Arithmetic is exact, then cut to 64 bits. A difference, a negation and ~ are sig
 is as its left side; all else is where one side is. Division drops the fraction; by zero it gives 0, and so does %.
 Shifts by 64 or more leave 0, or the sign.
 
-&& and || stop as soon as the answer is known. When what has to be read then cannot be read (a null pointer, a page that
-is not in memory), the whole condition is false, even below a !: the event does not pass.
+&& and || stop as soon as the answer is known. When what has to be read then cannot be read (a null pointer, a page
+that is not in memory), the whole condition is false, even below a !: the event does not pass. At the entry of a system
+call a page that nobody has used yet (of a program that has only just started) is not in memory: the condition is false,
+though the event would show the text. At the return the page is there, and --pair decides then.
 """

@@ -10,6 +10,7 @@ from tracescope.attach.ask.summary import SummaryPlan
 from tracescope.attach.expression.c_helpers import HELPERS
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import exec_calls
+from tracescope.attach.program.cold import cold_text, returned_text
 from tracescope.attach.program.ends import comment, condition_text, definitions_text
 from tracescope.attach.program.filters import FOLLOW, filter_text, follow_text
 from tracescope.attach.program.head import RING_BYTES, counts_text, fill_text, head_text, parent_text
@@ -30,12 +31,13 @@ def program_text(plan: Plan) -> str:
     parts = [head_text(plan), filter_text(plan.filters), fill_text(plan.offsets)]
     if any(map(_asks, plan.probes)):
         parts.append(HELPERS)
-    parts.append(scratch_text(plan, exec_calls.RECORD_BYTES))
+    parts += [scratch_text(plan, exec_calls.RECORD_BYTES), cold_text(plan)]
     if any(probe.shape is Shape.EXEC for probe in plan.probes):
         parts.append(exec_calls.common_text(plan))
     if plan.objects and any(c.kind is CaptureKind.PATH for probe in plan.probes for c in probe.captures):
         parts.append(path_text(plan.objects))
     parts.extend(_probe(plan, same[0]) for same in groups(plan.probes).values())
+    parts.append(returned_text(plan))
     parts.extend(_helpers(plan))
     return "".join(parts)
 

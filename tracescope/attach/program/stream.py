@@ -5,10 +5,10 @@ A record of one size is reserved in the ring and filled there; one that varies i
 
 from __future__ import annotations
 
-from textwrap import dedent, indent
-
 from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.plan import Plan
+from tracescope.attach.program.captures import capture_text
+from tracescope.attach.program.cold import keep_text
 from tracescope.attach.program.ends import (
     begin_text,
     comment,
@@ -20,7 +20,7 @@ from tracescope.attach.program.ends import (
     unwanted,
 )
 from tracescope.attach.program.head import hand_over
-from tracescope.attach.record.layout import HEADER, Capture, CaptureKind, FieldLayout, PlannedProbe
+from tracescope.attach.record.layout import HEADER, FieldLayout, PlannedProbe
 from tracescope.attach.targets.target import Shape
 from tracescope.attach.targets.words import copy_text
 
@@ -52,7 +52,7 @@ int %(function)s(u64 *ctx)
     fill(&record->head, probe);
 %(copy)s
 %(captures)s\
-%(give)s%(done)s\
+%(keep)s%(give)s%(done)s\
     return 0;
 }
 """
@@ -90,80 +90,6 @@ _APPEND = """\
     used += size;
 """
 
-_VALUE = """\
-    {
-%(statements)s        record->raw[%(slot)d] = %(value)s;
-        if (%(failed)s)
-            record->head.flags |= %(bit)#xU;
-    }
-"""
-_TEXT = """\
-    {
-%(statements)s        u64 address = %(value)s;
-        long length = 0;
-
-        if (%(failed)s)
-            length = -14;
-        else if (address)
-            length = bpf_probe_read_%(space)s_str(&record->text[used], %(size)d, (void *)address);
-        record->raw[%(slot)d] = length;
-        if (length > 0) {
-            FORGET(length);
-            if (length <= %(size)d)
-                used += length;
-        }
-    }
-"""
-_BYTES = """\
-    {
-%(statements)s        u64 address = %(value)s, length = (u32)(%(length)s);
-
-        record->raw[%(slot)d] = length;
-        if (length > %(size)d)
-            length = %(size)d;
-        if (%(failed)s)
-            record->raw[%(slot)d] = -14;
-        else if (!address)
-            record->raw[%(slot)d] = 0;
-        else if (length) {
-            if (bpf_probe_read_%(space)s(&record->text[used], length, (void *)address))
-                record->raw[%(slot)d] = -14;
-            else
-                used += length;
-        }
-    }
-"""
-_PATH = """\
-    {
-%(statements)s        u64 path = %(value)s, length;
-
-        record->raw[%(slot)d] = 0;
-        if (path && !(%(failed)s))
-            read_path(&record->text[used], &record->raw[%(slot)d], path);
-        length = record->raw[%(slot)d];
-        used += length & %(size)d;
-        if (!length && (path || %(failed)s))
-            record->raw[%(slot)d] = -14;
-    }
-"""
-_STACK = """\
-    {
-        long length = bpf_get_stack(ctx, &record->text[used], %(size)d, %(which)s);
-
-        record->raw[%(slot)d] = length;
-        if (length > 0 && length <= %(size)d)
-            used += length;
-    }
-"""
-_TEMPLATES = {
-    CaptureKind.NUMBER: _VALUE,
-    CaptureKind.TEXT: _TEXT,
-    CaptureKind.BYTES: _BYTES,
-    CaptureKind.PATH: _PATH,
-    CaptureKind.KERNEL_STACK: _STACK,
-    CaptureKind.USER_STACK: _STACK,
-}
-
 
 def scratch_text(plan: Plan, exec_bytes: int) -> str:
     """The scratch space for the largest record that is not made in the ring itself."""
@@ -197,7 +123,8 @@ def probe_text(plan: Plan, probe: PlannedProbe) -> str:
         "out": leave(probe),
         "take": _TAKE_SCRATCH % ("probe", leave(probe)) if scratch else _RESERVE % leave(probe),
         "copy": _copied(probe),
-        "captures": "".join(_capture(probe, number) for number in range(len(probe.captures))),
+        "captures": "".join(capture_text(probe, number) for number in range(len(probe.captures))),
+        "keep": keep_text(probe),
         "give": _OUTPUT % hand_over(plan.transport, "record", length) if scratch else _SUBMIT,
         "done": done_text(probe),
     }
@@ -227,21 +154,3 @@ def _append(probe: PlannedProbe, bit: int, layout: FieldLayout) -> str:
     field = layout.field
     base = field.offset + field.size if field.location == "__rel_loc" else 0
     return _APPEND % {"offset": field.offset, "cap": probe.cap, "base": base, "bit": 1 << min(bit, 31)}
-
-
-def _capture(probe: PlannedProbe, number: int) -> str:
-    capture: Capture = probe.captures[number]
-    code, length = capture.code, capture.length
-    statements = indent(dedent(code.statements + (length.statements if length else "")), "        ")
-    values = {
-        "statements": statements,
-        "value": code.value,
-        "failed": code.failed,
-        "slot": (probe.slots_offset - HEADER.size) // 8 + number,
-        "bit": 1 << number,
-        "size": capture.size,
-        "space": "user" if capture.user else "kernel",
-        "length": length.value if length else capture.size,
-        "which": "BPF_F_USER_STACK" if capture.kind is CaptureKind.USER_STACK else "0",
-    }
-    return _TEMPLATES[capture.kind] % values

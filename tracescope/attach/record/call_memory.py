@@ -21,6 +21,11 @@ __all__ = ("CallMeaning", "call_captures", "call_of", "meanings_of")
 _ENTER = "sys_enter_"
 _MASK = (1 << 64) - 1
 _ANSWERS = (Phase.EXIT, Phase.FAILED)
+# Where the kernel writes back to what it was given, and nobody asks for it: the time that remains, the size it knows.
+_WRITTEN = frozenset((
+    "capget.header", "capset.header", "clock_adjtime.utx", "perf_event_open.attr_uptr", "ppoll.tsp", "pselect6.tsp",
+    "recvmmsg.timeout", "sched_setattr.uattr", "select.tvp", "sendmmsg.mmsg",
+))  # fmt: skip
 _AT_RETURN: dict[Phase, tuple[str, ...]] = {
     Phase.ENTER: (),
     Phase.EXIT: ("ret >= 0",),
@@ -35,7 +40,10 @@ def call_of(target: Target) -> str:
 
 
 def call_captures(target: Target) -> tuple[Capture, ...]:
-    """What has to be copied of the memory that the arguments lead to; each is named after its argument."""
+    """What has to be copied of the memory that the arguments lead to; each is named after its argument.
+
+    What the kernel does not write to says at the return what it said at entry: it may be read again there.
+    """
     call = call_of(target)
     if not call:
         return ()
@@ -56,7 +64,14 @@ def _capture(target: Target, field: Field, wanted: Wanted, phase: Phase, fields:
     value = f"({' && '.join(tests)}) ? {address} : 0" if tests else address
     kind = CaptureKind.TEXT if copy.text else CaptureKind.BYTES
     length = _length(target, wanted, fields)
-    return Capture(field.name, kind, Plain(value), copy.cap, length, user=True, phase=str(phase))
+    again = not kept and not _is_written(call_of(target), field)
+    return Capture(field.name, kind, Plain(value), copy.cap, length, user=True, phase=str(phase), again=again)
+
+
+def _is_written(call: str, field: Field) -> bool:
+    """True when the kernel may have written there by the time that the call returns."""
+    answered = meaning_of(call, field.name, field.type, Phase.EXIT) is not None
+    return answered or f"{call}.{field.name}" in _WRITTEN
 
 
 def _conditions(target: Target, wanted: Wanted, fields: Mapping[str, Field]) -> Iterator[str]:

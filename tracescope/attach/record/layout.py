@@ -104,6 +104,8 @@ class Capture:
     """From the number or the bytes to the value that is shown; without it the number, the text, raw bytes, the path."""
     phase: str = ""
     """Of a system call's argument: whether the bytes are the caller's (`enter`), or the kernel's answer (`exit`)."""
+    again: bool = False
+    """What was not in memory at a system call's entry is read again when it returns."""
 
     @property
     def dynamic(self) -> bool:
@@ -190,6 +192,11 @@ class PlannedProbe:
     def text_size(self) -> int:
         """The room for all dynamic parts."""
         return self.cap * len(self.dynamic) + sum(capture.size for capture in self.captures if capture.dynamic)
+
+    @property
+    def waits(self) -> bool:
+        """True when a record is kept until the call returns if something was not in memory at its entry."""
+        return any(capture.again for capture in self.captures)
 
     @property
     def varies(self) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -13,11 +14,13 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from tracescope.printable import printable
 from tracescope.ui import keys
-from tracescope.ui.look import amount
+from tracescope.ui.look import amount, fit
 from tracescope.ui.messages import ExportWanted
 from tracescope.ui.screens.text import TextScreen
-from tracescope.ui.widgets.counts import BarList, CountRow, CountTable, HeatMap
+from tracescope.ui.widgets.counts import BarList, CountRow, CountTable
+from tracescope.ui.widgets.heat_map import HeatMap
 from tracescope.ui.widgets.key_line import KeyLine
 from tracescope.ui.widgets.rows import RowList
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from tracescope.attach.ask.summary import SummaryRow
     from tracescope.attach.counting.session import SummarySession
     from tracescope.attach.counting.shape import Histogram
+    from tracescope.attach.counting.slices import Place
 
 __all__ = ("CountingScreen",)
 
@@ -41,7 +45,7 @@ class CountingScreen(Screen[None]):
 
     def __init__(self, session: SummarySession, probes: Sequence[str], options: AttachOptions) -> None:
         super().__init__()
-        from tracescope.attach.counting.shape import Slices
+        from tracescope.attach.counting.slices import Slices
 
         self._session = session
         self._probes, self._options = probes, options
@@ -50,19 +54,24 @@ class CountingScreen(Screen[None]):
         self._slices = Slices()
         self._said: set[str] = set()
         self._rows: Sequence[SummaryRow] = ()
+        self._found: Sequence[Histogram] = ()
+        keyed = bool(session.plan.slots) or len(session.plan.plan.probes) > 1
+        self._keyed = keyed
         self._scaled = session.plan.scale is not None
         self.table = CountTable(valued=session.plan.valued, top=self._top)
         """The counts, without a scale."""
-        self.bars = BarList(self._label, self._title)
+        self.bars = BarList(self._label, self._title, keyed=keyed)
         """The histograms, with one."""
-        self.heat = HeatMap(self._slices, self._label, self._seconds)
-        """The same over time."""
+        self.heat = HeatMap(self._slices, self._label, self._seconds, keyed=keyed)
+        """The same over time, of all keys together or of one."""
+        self._whose = Static("", id="whose", markup=False)
 
     def compose(self) -> ComposeResult:
         """What is counted, the counts, keys."""
         yield Static("", id="counting", classes="title", markup=False)
         if self._scaled:
             yield self.bars
+            yield self._whose
             yield self.heat
         else:
             yield self.table
@@ -70,7 +79,7 @@ class CountingScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look at once, and then regularly."""
-        self.heat.display = False
+        self.heat.display = self._whose.display = False
         (self.bars if self._scaled else self.table).focus()
         self.set_interval(_SECONDS, self.update_counts)
         if self._scaled:
@@ -91,7 +100,8 @@ class CountingScreen(Screen[None]):
         if self._scaled:
             from tracescope.attach.counting.shape import histograms
 
-            self.bars.show_histograms(histograms(self._rows)[: self._top])
+            self._found = histograms(self._rows)[: self._top]
+            self.bars.show_histograms(self._found)
         else:
             self.table.show_rows([self._row(row) for row in self._rows])
         if session.error is not None:
@@ -104,7 +114,7 @@ class CountingScreen(Screen[None]):
     def end_slice(self) -> None:
         """A column of the heat map is complete."""
         self._slices.add(self._session.summary())
-        self.heat.show_slices()
+        self._show_heat()
 
     def _label(self, bucket: int | None) -> str:
         from tracescope.attach.counting.text import range_words
@@ -118,7 +128,6 @@ class CountingScreen(Screen[None]):
         """The keys; of stacks the innermost frames."""
         from tracescope.attach.counting.text import place_words
         from tracescope.attach.symbols.stacks import Stack
-        from tracescope.printable import printable
 
         stacks = [key for key in row_keys if isinstance(key, Stack)]
         frames = [frame.folded for stack in stacks for frame in self._session.symbols.frames(stack)]
@@ -149,11 +158,54 @@ class CountingScreen(Screen[None]):
         self.app.push_screen(TextScreen("what was counted under one key", Content("\n".join(lines))))
 
     def action_next_view(self) -> None:
-        """The histograms, or the heat map."""
-        self.heat.display = not self.heat.display
-        self.bars.display = not self.heat.display
-        (self.heat if self.heat.display else self.bars).focus()
-        self.call_after_refresh(self.heat.show_slices)
+        """The histograms, or the heat map of all keys together."""
+        self._show_view(heat=not self.heat.display, place=None)
+
+    @on(RowList.Chosen, "BarList")
+    def _open_heat(self) -> None:
+        """The heat map of the key under the cursor."""
+        one = self.bars.selected
+        if one is not None:
+            self._show_view(heat=True, place=one.place)
+
+    @on(HeatMap.Stepped)
+    def _step(self, event: HeatMap.Stepped) -> None:
+        """All keys together, then each of the histograms, the largest first, and round again."""
+        places = [None, *(one.place for one in self._found)]
+        at = places.index(self._slices.chosen) if self._slices.chosen in places else 0
+        self._show_view(heat=True, place=places[(at + event.step) % len(places)])
+
+    def _show_view(self, *, heat: bool, place: Place | None) -> None:
+        self._slices.chosen = place
+        self.heat.show_key(place)
+        self.heat.display = heat
+        self._whose.display = heat and self._keyed
+        self.bars.display = not heat
+        (self.heat if heat else self.bars).focus()
+        self.call_after_refresh(self._show_heat)
+
+    def _show_heat(self) -> None:
+        """Draw the heat map anew, and say whose it is."""
+        self.heat.show_slices()
+        if self._whose.display:
+            self._whose.update(Content.assemble(*self._whose_words()), layout=False)
+
+    def _whose_words(self) -> Iterator[tuple[str, str]]:
+        place = self._slices.chosen
+        if place is None:
+            yield f"{self._measured} of all keys together", "$text-primary"
+            yield "  → one key alone", "dim"
+            return
+        gaps = f"  · not kept: only of the {self._slices.keys} largest keys" if self.heat.gaps else ""
+        words = f"{self._measured} of {self._words(*place)}"
+        yield fit(words, min(cell_len(words), self.size.width - len(gaps))), "$text-primary"
+        yield gaps, "$text-warning"
+
+    @property
+    def _measured(self) -> str:
+        """What falls into the buckets, as the user wrote it."""
+        text = self._options.hist or (self._options.lhist or "").rsplit(":", 3)[0]
+        return printable(text)
 
     def action_sort(self) -> None:
         """Sort by the next column."""

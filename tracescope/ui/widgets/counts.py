@@ -1,24 +1,25 @@
-"""What the kernel counted: a table that sorts, histograms with bars, and a heat map over time."""
+"""What the kernel counted: a table that sorts, and histograms with bars."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from textual import events
+from textual.binding import BindingType
 
+from tracescope.ui import keys
 from tracescope.ui.look import fit
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
-    from tracescope.attach.counting.shape import Histogram, Slices
+    from tracescope.attach.counting.shape import Histogram
 
-__all__ = ("BarList", "CountRow", "CountTable", "HeatMap", "bar", "heat")
+__all__ = ("LABEL", "BarList", "CountRow", "CountTable", "bar")
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
-_SHADES = " ░▒▓█"
-_DENSEST = len(_SHADES) - 1
-_LABEL, _COUNT = 16, 11
+LABEL, _COUNT = 16, 11
+"""The cells of a bucket's range, and of its count."""
 _TABLE = (("count", 12), ("total", 14), ("average", 12), ("min", 10), ("max", 12))
 _WIDE = 100
 """Cells from which there is room for the last two columns beside the key."""
@@ -136,23 +137,18 @@ class CountTable(RowList):
                 return
 
 
-class _Picture(RowList):
-    """A list whose rows lead nowhere."""
-
-    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
-        """There is nothing to open."""
-        return action != "choose"
-
-
-class BarList(_Picture):
+class BarList(RowList):
     """Histograms below each other: a line for the key where there are keys, a bar a bucket."""
 
+    BINDINGS: ClassVar[list[BindingType]] = list(keys.BARS)
     empty_text = "nothing counted yet"
     header_lines = 0
 
-    def __init__(self, label: Callable[[int | None], str], title: Callable[[Histogram], str]) -> None:
+    def __init__(
+        self, label: Callable[[int | None], str], title: Callable[[Histogram], str], *, keyed: bool
+    ) -> None:  # fmt: skip
         super().__init__()
-        self._label, self._title = label, title
+        self._label, self._title, self._keyed = label, title, keyed
         self._rows: list[tuple[Histogram, int | None, int]] = []
         """With how many are in the bucket; -1: the title."""
         self._most: dict[int, int] = {}
@@ -162,14 +158,31 @@ class BarList(_Picture):
         """Titles and buckets."""
         return len(self._rows)
 
+    @property
+    def selected(self) -> Histogram | None:
+        """The histogram under the cursor."""
+        return self._rows[self.cursor][0] if self._rows else None
+
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
+        """One histogram alone is the same as all together."""
+        return action != "choose" or self._keyed
+
     def show_histograms(self, found: Sequence[Histogram]) -> None:
         """The counts as they are now."""
+        held = self._rows[self.cursor] if self._rows and self.cursor else None
         self._rows = []
         for one in found:
             self._rows.append((one, None, -1))
             self._rows += [(one, bucket, one.counts.get(bucket, 0)) for bucket in one.buckets]
         self._most = {id(one): max(one.counts.values(), default=0) for one in found}
-        self.reset_rows(self.cursor)
+        # Whoever stays at the top sees the largest; whoever moved stays on the row.
+        self.reset_rows(self.cursor if held is None else self._place(held[0], held[1], held[2] < 0))
+
+    def _place(self, held: Histogram, bucket: int | None, titled: bool) -> int:
+        """Where a row is now."""
+        same = ((one.place, of, count < 0) for one, of, count in self._rows)
+        wanted = held.place, bucket, titled
+        return next((at for at, row in enumerate(same) if row == wanted), self.cursor)
 
     def row_parts(self, index: int, width: int) -> Iterator[Part]:
         """A title, or a bucket with its bar."""
@@ -177,9 +190,9 @@ class BarList(_Picture):
         if count < 0:
             yield fit(f"{self._title(one)}  ({one.total:,})", width), "rows--typed"
             return
-        yield fit(self._label(bucket), _LABEL, right=True), "rows--dim"
+        yield fit(self._label(bucket), LABEL, right=True), "rows--dim"
         yield fit(f"{count:,}", _COUNT, right=True) + " ", ""
-        yield bar(count, self._most[id(one)], max(1, width - _LABEL - _COUNT - 2)), "rows--bar"
+        yield bar(count, self._most[id(one)], max(1, width - LABEL - _COUNT - 2)), "rows--bar"
 
 
 def bar(count: int, most: int, cells: int) -> str:
@@ -187,63 +200,3 @@ def bar(count: int, most: int, cells: int) -> str:
     eighths = count * cells * 8 // most if most else 0
     whole, rest = divmod(max(eighths, bool(count)), 8)
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
-
-
-class HeatMap(_Picture):
-    """Columns are slices of time, the newest at the right; rows are buckets, the highest at the top; shade is count."""
-
-    empty_text = "nothing counted yet"
-
-    def __init__(self, slices: Slices, label: Callable[[int | None], str], seconds: float) -> None:
-        super().__init__()
-        self._slices, self._label, self._seconds = slices, label, seconds
-        self._buckets: Sequence[int] = ()
-        self._most = 0
-
-    @property
-    def row_count(self) -> int:
-        """The buckets."""
-        return len(self._buckets)
-
-    def show_slices(self) -> None:
-        """Draw what came since the last time."""
-        cells = self._cells(self.scrollable_content_region.width)
-        shown = list(self._slices.slices)[-cells:]
-        self._buckets = self._slices.buckets[::-1]
-        self._most = max((count for one in shown for count in one.values()), default=0)
-        self.reset_rows(self.cursor)
-
-    def _cells(self, width: int) -> int:
-        return max(1, width - _LABEL - 1)
-
-    def header_parts(self, width: int) -> Iterator[Part]:
-        """How long a column is, and what the shades mean."""
-        yield fit(f"{self._seconds:g} s a column", _LABEL + 1), "rows--dim"
-        steps = sorted(
-            {least for shade in range(1, _DENSEST + 1) if (least := _least(shade, self._most)) <= self._most}
-        )
-        for least in steps if self._most else ():
-            sign, style = heat(least, self._most)
-            yield f"{sign}{sign} ", style
-            yield f"{least:,}+  ", "rows--dim"
-        yield fit("", width), ""
-
-    def row_parts(self, index: int, width: int) -> Iterator[Part]:
-        """One bucket through time."""
-        bucket, cells = self._buckets[index], self._cells(width)
-        yield fit(self._label(bucket), _LABEL, right=True) + " ", "rows--dim"
-        shown = list(self._slices.slices)[-cells:]
-        yield " " * (cells - len(shown)), ""
-        for one in shown:
-            yield heat(one[bucket], self._most)
-
-
-def heat(count: int, most: int) -> Part:
-    """A cell: the denser and lighter the more; steps of equal factors, for counts differ by powers of ten."""
-    shade = next((shade for shade in range(_DENSEST, 0, -1) if count >= _least(shade, most)), 0) if count else 0
-    return _SHADES[shade], f"rows--heat{shade}" if shade else ""
-
-
-def _least(shade: int, most: int) -> int:
-    """The smallest count of a shade from 1 on."""
-    return 1 if shade == 1 else max(shade, -int(-(most ** ((shade - 1) / _DENSEST)) // 1))
