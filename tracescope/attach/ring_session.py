@@ -20,7 +20,7 @@ from tracescope.attach.kernel.transport import Transport
 from tracescope.attach.life import Counts, ProgramSession
 from tracescope.attach.perf_buffer import PerfReader
 from tracescope.attach.program import RING_BYTES
-from tracescope.attach.ring import RingReader
+from tracescope.attach.ring import Batch, RingReader
 
 if TYPE_CHECKING:
     from tracescope.attach.record.arrays import Records
@@ -98,9 +98,13 @@ class RingSession(ProgramSession, Generic[EventT]):
                 full, dropped = self._backlog.dropped > dropped, self._backlog.dropped
                 self._govern(loaded, 1.0 if full else max(reader.fill, self._backlog.fill))
             for batch in reader.read(last=last):
+                self._see(batch)
                 self._backlog.put(batch)
 
         return read
+
+    def _see(self, batch: Batch) -> None:
+        """Look at records before anybody can take them: nothing, unless a subclass has to."""
 
     def _govern(self, loaded: Loaded, fill: float) -> None:
         """Let a smaller share of the events through while there is no room, and a larger one when it is calm."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
 from tracescope.attach.decode.decode import Decoder, shown_in_hex
@@ -23,11 +24,16 @@ from tracescope.attach.perf_buffer import batch_of
 from tracescope.attach.plan import Helper, Plan
 from tracescope.attach.program import program_text
 from tracescope.attach.record.layout import PlannedProbe
+from tracescope.attach.ring import Batch
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
+from tracescope.attach.targets.target import Shape
 from tracescope.attach.unreturned import unreturned
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
+
+if TYPE_CHECKING:
+    from tracescope.attach.symbols.code import CodeNames
 
 __all__ = ("Counts", "ProbeCount", "RingSession", "Session", "SessionState", "attach_plan", "program_of")
 
@@ -50,7 +56,9 @@ class Session(RingSession[Event]):
         self.plan = plan
         self.failed: list[tuple[PlannedProbe, AttachError]] = []
         self._facts = KernelFacts(LiveHost())
-        self._decoder = Decoder(plan, Clock.now(), self._facts.symbol)
+        self._code = _code_names(plan)
+        naming = {"code": self._code.name} if self._code else {}
+        self._decoder = Decoder(plan, Clock.now(), self._facts.symbol, **naming)
         self._words: KernelWords | None = None
         self._unreturned: Counter[int] = Counter()
         self.in_words = in_words
@@ -80,6 +88,22 @@ class Session(RingSession[Event]):
         assert self._words is not None
         return self._words(record)
 
+    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
+        read, code = super()._open(loaded, undo), self._code
+        if code is None:
+            return read
+        code.open(undo)
+
+        def read_all() -> None:
+            read()
+            code.idle()
+
+        return read_all
+
+    def _see(self, batch: Batch) -> None:
+        if self._code is not None:
+            self._code.see(batch)
+
     def _attach(self, loaded: Loaded, attached: ExitStack) -> None:
         if any("ps" in shown_in_hex(probe).values() for probe in self.plan.probes):
             self._facts.warm()
@@ -104,6 +128,17 @@ class Session(RingSession[Event]):
         probe = self.plan.probes[index]
         # What a shared program missed is counted once.
         return (probe.function,) if not probe.shared or index == groups(self.plan.probes)[probe.shared][0].index else ()
+
+
+def _code_names(plan: Plan) -> CodeNames | None:
+    """What names the places of samples; None where none are taken."""
+    probes = [probe.index for probe in plan.probes if probe.shape is Shape.SAMPLE]
+    if not probes:
+        return None
+    # Nothing else needs it: it is not read at every start.
+    from tracescope.attach.symbols.code import CodeNames
+
+    return CodeNames(LiveHost(), probes)
 
 
 def attach_plan(plan: Plan, loaded: Loaded, attached: ExitStack) -> list[tuple[PlannedProbe, AttachError]]:

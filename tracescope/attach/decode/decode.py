@@ -15,7 +15,7 @@ from tracescope.attach.decode.captured import captures_in
 from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.decode.exec_calls import exec_values
 from tracescope.attach.decode.field_words import with_meaning
-from tracescope.attach.decode.symbol_words import as_symbol
+from tracescope.attach.decode.symbol_words import as_code, as_symbol
 from tracescope.attach.meaning import Phase
 from tracescope.attach.plan import Plan
 from tracescope.attach.record.call_memory import call_of
@@ -34,12 +34,15 @@ _comm = lru_cache(maxsize=1024)(until_nul)
 
 
 class Decoder:
-    """Decodes the records of one plan; `symbol` gives the kernel's symbol at an address."""
+    """Decodes the records of one plan; `symbol` gives the kernel's symbol at an address, `code` names a process's."""
 
-    def __init__(self, plan: Plan, clock: Clock, symbol: Callable[[int], Place | None] = lambda _: None) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock, symbol: Callable[[int], Place | None] = lambda _: None,
+        code: Callable[[int, int], str | None] = lambda _pid, _address: None,
+    ) -> None:  # fmt: skip
         self._clock = clock
         self._has_parent = plan.offsets is not None
-        self._probes = [_ProbeDecoder(probe, symbol) for probe in plan.probes]
+        self._probes = [_ProbeDecoder(probe, symbol, code) for probe in plan.probes]
 
     def decode(self, record: bytes) -> Event:
         """The event in one record."""
@@ -72,8 +75,10 @@ def shown_in_hex(probe: PlannedProbe) -> dict[str, str]:
 class _ProbeDecoder:
     """Decodes the fields of one probe."""
 
-    def __init__(self, probe: PlannedProbe, symbol: Callable[[int], Place | None]) -> None:
-        self._symbol = symbol
+    def __init__(
+        self, probe: PlannedProbe, symbol: Callable[[int], Place | None], code: Callable[[int, int], str | None]
+    ) -> None:
+        self._symbol, self._code = symbol, code
         self.name = probe.name
         self.pair_offset = probe.result_offset if probe.end else 0
         self._probe = probe
@@ -97,7 +102,8 @@ class _ProbeDecoder:
     ) -> Reader:
         plain = fixed_reader(layout, tables, as_argument=as_argument, in_hex=in_hex[:1])
         if in_hex == "ps":
-            return as_symbol(plain, self._symbol)
+            kernel = as_symbol(plain, self._symbol)
+            return as_code(kernel, self._code) if self._probe.shape is Shape.SAMPLE else kernel
         if self._probe.shape is not Shape.RECORD or layout.field.name in tables:
             return plain
         return with_meaning(self._probe.format, layout, plain)

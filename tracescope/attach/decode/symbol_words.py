@@ -1,7 +1,8 @@
-"""Addresses of the kernel's functions as symbols: `vfs_read+0x10 [module]`, an address where no symbol is known."""
+"""Addresses of functions as symbols: `vfs_read+0x10 [module]`, an address where no symbol is known."""
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Callable
 
@@ -10,7 +11,11 @@ from tracescope.host import Host
 from tracescope.sources.print_lookups import read_lookups
 from tracescope.sources.print_operand import Lookups, Place
 
-__all__ = ("KernelFacts", "as_symbol")
+__all__ = ("KernelFacts", "as_code", "as_symbol")
+
+
+_PID = struct.Struct("=16xI")
+"""Out of `record.layout.HEADER`."""
 
 
 class KernelFacts:
@@ -48,6 +53,19 @@ def as_symbol(plain: Reader, symbol: Callable[[int], Place | None]) -> Reader:
         address = int(value, 16) if isinstance(value, str) and value.startswith("0x") else value
         place = symbol(address) if isinstance(address, int) and address else None
         return value if place is None else _text(place)
+
+    return read
+
+
+def as_code(kernel: Reader, code: Callable[[int, int], str | None]) -> Reader:
+    """A reader of an address, of the kernel or of the event's process: `code` names the latter, by pid and address."""
+
+    def read(record: bytes) -> Value:
+        value = kernel(record)
+        if not isinstance(value, str) or not value.startswith("0x"):
+            return value
+        (pid,) = _PID.unpack_from(record)
+        return code(pid, int(value, 16)) or value
 
     return read
 

@@ -59,11 +59,13 @@ class Symbols:
         self._known: dict[tuple[int | None, int, bool], Frame] = {}
 
     def see_once(self, pid: int) -> None:
-        """A stack of this process was taken: look at what it has mapped while it lives, unless that was done before."""
+        """A stack of this process was taken: look at what it has mapped while it lives, unless that was done before.
+
+        It does not wait for a large file of symbols that another thread has read: the process may be gone by then.
+        """
         if pid not in self._seen:
-            with self._lock:
-                self._seen.add(pid)
-                self._user.see(pid)
+            self._seen.add(pid)
+            self._user.see(pid)
 
     def frames(self, stack: Stack) -> tuple[Frame, ...]:
         """The frames by name, innermost first."""
