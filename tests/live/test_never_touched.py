@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tracescope.attach.launch import Launched, launch
 from tracescope.attach.libbpf.backend import LibbpfBackend
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
+from tracescope.attach.program import cold
 from tracescope.attach.session import Counts, Session
 from tracescope.attach.targets.find import find_targets
 
@@ -165,6 +166,39 @@ def test_a_call_that_still_blocks_at_the_end_is_shown(opener, fifo, tmp_path, tr
     assert found[-1].args["flags"] == "O_RDONLY|O_APPEND"
     assert found[-1].time_ns >= found[-2].time_ns
     assert (counts.events, counts.lost) == (len(found), 0)
+
+
+def test_without_room_to_wait_a_call_is_shown_at_once(opener, fifo, tmp_path, monkeypatch):
+    monkeypatch.setattr(cold, "_FEWEST", 1)
+    monkeypatch.setattr(cold, "_MOST", 1)
+    path, found = str(tmp_path / "fifo"), []
+    command = f"'{opener}' '{fifo}' & '{opener}' '{fifo}'; wait"
+    deadline = time.monotonic() + 20
+    with tracing(["/bin/sh", "-c", command], OPENAT) as (session, child):
+        while not blocked_in(found):
+            assert time.monotonic() < deadline
+            found += decoded(session)
+        (at_once,) = blocked_in(found)
+        end = writer(path, deadline)
+        assert child.wait() == 0
+        os.close(end)
+        rest, counts = outcome(session)
+    assert [event.args["filename"] for event in blocked_in(rest)] == [path]
+    assert at_once.args["filename"].keys() == {"address"}
+    assert (counts.events, counts.lost) == (len(found) + len(rest), 0)
+
+
+def blocked_in(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if event.args["flags"] == "O_RDONLY|O_APPEND"]
+
+
+def writer(path: str, deadline: float) -> int:
+    """The FIFO opened for writing, when somebody reads it."""
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise AssertionError(path)
 
 
 def test_what_could_be_read_at_entry_stays_as_it_was_then():
