@@ -29,6 +29,7 @@ from tracescope.attach.targets.find import find_targets
 
 OPENAT = "tracepoint:syscalls:sys_enter_openat"
 OPENAT_EXIT = "tracepoint:syscalls:sys_exit_openat"
+OTHERS = tuple(f"tracepoint:syscalls:sys_enter_{call}" for call in ("mkdir", "rmdir", "symlink", "unlink"))
 RENAME = "tracepoint:syscalls:sys_enter_rename"
 BACKENDS = {"bcc": BccBackend(), "libbpf": LibbpfBackend()}
 PYTHON = """
@@ -73,9 +74,8 @@ def tracing(
 
 
 def test_with_many_probes_one_program_is_at_the_return_of_all_calls(opener, tmp_path):
-    others = [f"tracepoint:syscalls:sys_enter_{call}" for call in ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")]
     files = [holding(tmp_path, number, f"/no/such/{number}") for number in range(20)]
-    with tracing([opener, *files], OPENAT, OPENAT_EXIT, *others) as (session, child):
+    with tracing([opener, *files], OPENAT, OPENAT_EXIT, *OTHERS) as (session, child):
         assert "raw_returned" in session.program_text
         child.wait()
         found, counts = outcome(session)
@@ -166,6 +166,30 @@ def test_a_call_that_still_blocks_at_the_end_is_shown(opener, fifo, tmp_path, tr
     assert found[-1].args["flags"] == "O_RDONLY|O_APPEND"
     assert found[-1].time_ns >= found[-2].time_ns
     assert (counts.events, counts.lost) == (len(found), 0)
+
+
+@pytest.mark.parametrize("probes", [[OPENAT], [OPENAT, *OTHERS]], ids=["its return", "all returns"])
+@pytest.mark.parametrize("transport", Transport)
+def test_a_call_that_blocks_for_long_is_shown_meanwhile_and_once(opener, fifo, tmp_path, transport, probes):
+    path, found, deadline = str(tmp_path / "fifo"), [], time.monotonic() + 20
+    # Behind it one that does not block: its record can wait again.
+    behind = holding(tmp_path, 1, "/no/such/file")
+    with tracing([opener, fifo, behind], *probes, transport=transport) as (session, child):
+        while not blocked_in(found):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found += decoded(session)
+        assert names(found)[-2:] == [fifo, path]
+        assert child.poll() is None
+        # It may look again.
+        time.sleep(0.6)
+        end = writer(path, deadline)
+        assert child.wait() == 0
+        os.close(end)
+        rest, counts = outcome(session)
+    assert names(rest)[-2:] == [behind, "/no/such/file"]
+    assert names(blocked_in([*found, *rest])) == [path, "/no/such/file"]
+    assert (counts.events, counts.lost) == (len(found) + len(rest), 0)
 
 
 def test_without_room_to_wait_a_call_is_shown_at_once(opener, fifo, tmp_path, monkeypatch):
