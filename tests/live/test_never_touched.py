@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,13 @@ from tracescope.attach.launch import Launched, launch
 from tracescope.attach.libbpf.backend import LibbpfBackend
 from tracescope.attach.open import open_session
 from tracescope.attach.plan import Filters
+from tracescope.attach.program import cold
 from tracescope.attach.session import Counts, Session
 from tracescope.attach.targets.find import find_targets
 
 OPENAT = "tracepoint:syscalls:sys_enter_openat"
 OPENAT_EXIT = "tracepoint:syscalls:sys_exit_openat"
+OTHERS = tuple(f"tracepoint:syscalls:sys_enter_{call}" for call in ("mkdir", "rmdir", "symlink", "unlink"))
 RENAME = "tracepoint:syscalls:sys_enter_rename"
 BACKENDS = {"bcc": BccBackend(), "libbpf": LibbpfBackend()}
 PYTHON = """
@@ -72,9 +74,8 @@ def tracing(
 
 
 def test_with_many_probes_one_program_is_at_the_return_of_all_calls(opener, tmp_path):
-    others = [f"tracepoint:syscalls:sys_enter_{call}" for call in ("mkdir", "mkdirat", "rmdir", "unlink", "unlinkat")]
     files = [holding(tmp_path, number, f"/no/such/{number}") for number in range(20)]
-    with tracing([opener, *files], OPENAT, OPENAT_EXIT, *others) as (session, child):
+    with tracing([opener, *files], OPENAT, OPENAT_EXIT, *OTHERS) as (session, child):
         assert "raw_returned" in session.program_text
         child.wait()
         found, counts = outcome(session)
@@ -165,6 +166,63 @@ def test_a_call_that_still_blocks_at_the_end_is_shown(opener, fifo, tmp_path, tr
     assert found[-1].args["flags"] == "O_RDONLY|O_APPEND"
     assert found[-1].time_ns >= found[-2].time_ns
     assert (counts.events, counts.lost) == (len(found), 0)
+
+
+@pytest.mark.parametrize("probes", [[OPENAT], [OPENAT, *OTHERS]], ids=["its return", "all returns"])
+@pytest.mark.parametrize("transport", Transport)
+def test_a_call_that_blocks_for_long_is_shown_meanwhile_and_once(opener, fifo, tmp_path, transport, probes):
+    path, found, deadline = str(tmp_path / "fifo"), [], time.monotonic() + 20
+    # Behind it one that does not block: its record can wait again.
+    behind = holding(tmp_path, 1, "/no/such/file")
+    with tracing([opener, fifo, behind], *probes, transport=transport) as (session, child):
+        while not blocked_in(found):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found += decoded(session)
+        assert names(found)[-2:] == [fifo, path]
+        assert child.poll() is None
+        # It may look again.
+        time.sleep(0.6)
+        end = writer(path, deadline)
+        assert child.wait() == 0
+        os.close(end)
+        rest, counts = outcome(session)
+    assert names(rest)[-2:] == [behind, "/no/such/file"]
+    assert names(blocked_in([*found, *rest])) == [path, "/no/such/file"]
+    assert (counts.events, counts.lost) == (len(found) + len(rest), 0)
+
+
+def test_without_room_to_wait_a_call_is_shown_at_once(opener, fifo, tmp_path, monkeypatch):
+    monkeypatch.setattr(cold, "_FEWEST", 1)
+    monkeypatch.setattr(cold, "_MOST", 1)
+    path, found = str(tmp_path / "fifo"), []
+    command = f"'{opener}' '{fifo}' & '{opener}' '{fifo}'; wait"
+    deadline = time.monotonic() + 20
+    with tracing(["/bin/sh", "-c", command], OPENAT) as (session, child):
+        while not blocked_in(found):
+            assert time.monotonic() < deadline
+            found += decoded(session)
+        (at_once,) = blocked_in(found)
+        end = writer(path, deadline)
+        assert child.wait() == 0
+        os.close(end)
+        rest, counts = outcome(session)
+    assert [event.args["filename"] for event in blocked_in(rest)] == [path]
+    assert at_once.args["filename"].keys() == {"address"}
+    assert (counts.events, counts.lost) == (len(found) + len(rest), 0)
+
+
+def blocked_in(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if event.args["flags"] == "O_RDONLY|O_APPEND"]
+
+
+def writer(path: str, deadline: float) -> int:
+    """The FIFO opened for writing, when somebody reads it."""
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise AssertionError(path)
 
 
 def test_what_could_be_read_at_entry_stays_as_it_was_then():

@@ -179,7 +179,7 @@ class ProgramSession(SessionLife):
         It is called every `PAUSE` seconds, and once when no program of ours runs any more.
         """
 
-    def _finish(self, loaded: Loaded) -> None:
+    def _finish(self) -> None:
         """Take what no program will hand over any more: all are detached, all else was read."""
 
     def counts(self) -> Counts:
@@ -219,7 +219,7 @@ class ProgramSession(SessionLife):
                 bpf.map_update(loaded.maps["control"], _ZERO, _ZERO)
             # What is there now is the rest.
             read()
-            self._finish(loaded)
+            self._finish()
             with self._lock:
                 self._counts = self._read_counts(loaded)
 

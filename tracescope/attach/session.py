@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from tracescope.attach.backend import Backend, Loaded
+from tracescope.attach.blocked import Blocked
 from tracescope.attach.decode.decode import Decoder, shown_in_hex
 from tracescope.attach.decode.events import Clock, Event
 from tracescope.attach.decode.kernel_words import KernelWords
@@ -28,7 +30,6 @@ from tracescope.attach.ring import Batch
 from tracescope.attach.ring_session import RingSession
 from tracescope.attach.shared import groups
 from tracescope.attach.targets.target import Shape
-from tracescope.attach.unreturned import unreturned
 from tracescope.errors import AttachError
 from tracescope.host import LiveHost
 
@@ -60,7 +61,8 @@ class Session(RingSession[Event]):
         naming = {"code": self._code.name} if self._code else {}
         self._decoder = Decoder(plan, Clock.now(), self._facts.symbol, **naming)
         self._words: KernelWords | None = None
-        self._unreturned: Counter[int] = Counter()
+        self._blocked: Blocked | None = None
+        self._given: Counter[int] = Counter()
         self.in_words = in_words
         """Events say what they are in the kernel's own words too."""
 
@@ -114,15 +116,32 @@ class Session(RingSession[Event]):
             # The first to go: when the kernel lets go of the probes it waits until all programs have ended.
             attached.push(returns.pop_all())
 
-    def _finish(self, loaded: Loaded) -> None:
-        records = unreturned(loaded.maps["cold"], self.plan) if self.plan.waiting_bytes else []
-        self._unreturned = Counter(probe for probe, _ in records)
+    def _finish(self) -> None:
+        if self._blocked:
+            self._give(self._blocked.rest())
+
+    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
+        read = super()._open(loaded, undo)
+        if not self.plan.waiting_bytes:
+            return read
+        blocked = self._blocked = Blocked(loaded.maps, self.plan)
+
+        def read_all() -> None:
+            read()
+            if not self._stop.is_set():
+                self._give(blocked.look(time.monotonic_ns()))
+
+        return read_all
+
+    def _give(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Records that no program has handed over, each with its probe's index."""
+        self._given.update(probe for probe, _ in records)
         if records:
             self._backlog.put(batch_of(record for _, record in records))
 
     def _read_counts(self, loaded: Loaded) -> tuple[ProbeCount, ...]:
         handed = super()._read_counts(loaded)
-        return tuple(replace(one, events=one.events + self._unreturned[at]) for at, one in enumerate(handed))
+        return tuple(replace(one, events=one.events + self._given[at]) for at, one in enumerate(handed))
 
     def _counted(self, index: int) -> tuple[str, ...]:
         probe = self.plan.probes[index]

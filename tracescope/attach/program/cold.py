@@ -27,6 +27,8 @@ struct cold {
 BPF_HASH(cold, u64, struct cold, %d);
 /* How many there are at most: nearly always none, and every return of every call asks. */
 BPF_ARRAY(cold_count, u64, 1);
+/* Those that have waited for long are handed over by TraceScope itself: twice the record's time, and 1 when it was. */
+BPF_HASH(taken, u64, u64, %d);
 """
 
 _KEEP = """\
@@ -69,7 +71,7 @@ _RETURN = """
 int %(function)s(u64 *ctx)
 {
     struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found, *record;
-    u64 caller, used = 0, from = 0, *waiters;
+    u64 caller, used = 0, from = 0, *waiters, *mark;
     u32 probe = %(index)d;
     struct count *count;
     int zero = 0;
@@ -81,6 +83,14 @@ int %(function)s(u64 *ctx)
     found = (void *)cold.lookup(&caller);
     if (!found || found->head.probe != probe)
         return 0;
+    mark = taken.lookup(&caller);
+    if (mark && *mark >> 1 == found->head.time_ns) {
+        if (*mark & 1) {
+            cold.delete(&caller);
+            __sync_fetch_and_add(waiters, -1);
+        }
+        return 0;
+    }
     count = counts.lookup(&probe);
     record = (void *)scratch.lookup(&probe);
     if (!count || !record)
@@ -123,7 +133,8 @@ _AS_IT_WAS = """\
 def cold_text(plan: Plan) -> str:
     """The map where records wait; nothing where none ever does."""
     size = plan.waiting_bytes
-    return _COLD % (size, min(_MOST, max(_FEWEST, _MAP_BYTES // size))) if size else ""
+    entries = min(_MOST, max(_FEWEST, _MAP_BYTES // size)) if size else 0
+    return _COLD % (size, entries, entries) if size else ""
 
 
 def keep_text(probe: PlannedProbe) -> str:
