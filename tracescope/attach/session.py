@@ -91,16 +91,19 @@ class Session(RingSession[Event]):
         return self._words(record)
 
     def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
-        read, code = super()._open(loaded, undo), self._code
-        if code is None:
-            return read
-        code.open(undo)
+        read, also = super()._open(loaded, undo), list[Callable[[], None]]()
+        if self._code is not None:
+            self._code.open(undo)
+            also.append(self._code.idle)
+        if self.plan.waiting_bytes:
+            self._blocked = Blocked(loaded.maps, self.plan)
+            also.append(self._give_blocked)
 
         def read_all() -> None:
-            read()
-            code.idle()
+            for part in (read, *also):
+                part()
 
-        return read_all
+        return read_all if also else read
 
     def _see(self, batch: Batch) -> None:
         if self._code is not None:
@@ -120,18 +123,9 @@ class Session(RingSession[Event]):
         if self._blocked:
             self._give(self._blocked.rest())
 
-    def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
-        read = super()._open(loaded, undo)
-        if not self.plan.waiting_bytes:
-            return read
-        blocked = self._blocked = Blocked(loaded.maps, self.plan)
-
-        def read_all() -> None:
-            read()
-            if not self._stop.is_set():
-                self._give(blocked.look(time.monotonic_ns()))
-
-        return read_all
+    def _give_blocked(self) -> None:
+        if self._blocked and not self._stop.is_set():
+            self._give(self._blocked.look(time.monotonic_ns()))
 
     def _give(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Records that no program has handed over, each with its probe's index."""
