@@ -86,7 +86,7 @@ class Session(RingSession[Event]):
         read, code = super()._open(loaded, undo), self._code
         if code is None:
             return read
-        code.open(undo)
+        code.open(undo, self.plan.filters.pid)
 
         def read_all() -> None:
             read()
