@@ -93,7 +93,7 @@ class Session(RingSession[Event]):
     def _open(self, loaded: Loaded, undo: ExitStack) -> Callable[[], None]:
         read, also = super()._open(loaded, undo), list[Callable[[], None]]()
         if self._code is not None:
-            self._code.open(undo)
+            self._code.open(undo, self.plan.filters.pid)
             also.append(self._code.idle)
         if self.plan.waiting_bytes:
             self._blocked = Blocked(loaded.maps, self.plan)
