@@ -199,15 +199,16 @@ def test_without_room_to_wait_a_call_is_shown_at_once(opener, fifo, tmp_path, mo
     command = f"'{opener}' '{fifo}' & '{opener}' '{fifo}'; wait"
     deadline = time.monotonic() + 20
     with tracing(["/bin/sh", "-c", command], OPENAT) as (session, child):
-        while not blocked_in(found):
+        while all(event.args["filename"] == path for event in blocked_in(found)):
             assert time.monotonic() < deadline
             found += decoded(session)
-        (at_once,) = blocked_in(found)
+        # On a busy machine the one that waits may have been shown by now as well.
+        (at_once,) = (event for event in blocked_in(found) if event.args["filename"] != path)
         end = writer(path, deadline)
         assert child.wait() == 0
         os.close(end)
         rest, counts = outcome(session)
-    assert [event.args["filename"] for event in blocked_in(rest)] == [path]
+    assert [event.args["filename"] for event in blocked_in([*found, *rest]) if event is not at_once] == [path]
     assert at_once.args["filename"].keys() == {"address"}
     assert (counts.events, counts.lost) == (len(found) + len(rest), 0)
 

@@ -85,7 +85,7 @@ def test_a_busy_function_is_named_by_its_own_samples(probe, busy):
     assert len(places) > 20
     own = [place for place in places if place.endswith(" [busy]")]
     assert {place.partition("+")[0] for place in own} == {"spin_in_here"}
-    assert len(own) > 0.8 * len(places)
+    assert len(own) > 0.6 * len(places)
     size = size_of(busy, "spin_in_here")
     assert all(0 < int(place.split()[0].partition("+")[2], 16) < size for place in own)
 
