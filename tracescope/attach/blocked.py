@@ -2,7 +2,8 @@
 
 Who hands one over: the program at the call's return, until a mark in the map `taken` says otherwise. A record that has
 waited for long is marked; if it is still there a while later no program is at work that has not seen the mark, and the
-record is ours. With a second mark, when it was handed over, the program at the return takes it away.
+record is ours. With a second mark, when it was handed over, the program at the return takes it away. Of a call that
+returns in between the text is not known.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ("Blocked",)
 
 _SLOT, _WORD, _NUMBER = struct.Struct("=q"), struct.Struct("=Q"), struct.Struct("=i")
 _FIRST = struct.pack("=I", 0)
-_EVERY_NS, _LONG_NS, _SETTLED_NS = 250_000_000, 500_000_000, 200_000_000
+_EVERY_NS, _LONG_NS, _SETTLED_NS = 250_000_000, 500_000_000, 20_000_000
 
 
 @dataclass(slots=True)
@@ -48,7 +49,8 @@ class Blocked:
 
         `now_ns` is the monotonic time.
         """
-        if now_ns - self._looked_ns < _EVERY_NS:
+        unsettled = any(not mark.given for mark in self._marks.values())
+        if now_ns - self._looked_ns < (_SETTLED_NS if unsettled else _EVERY_NS):
             return []
         self._looked_ns = now_ns
         if not self._marks and not any(bpf.map_lookup(self._maps["cold_count"], _FIRST, _WORD.size)):
