@@ -18,11 +18,12 @@ from made_host import (
     made_catalog,
 )
 
+from tracescope.attach.plan import plan
 from tracescope.attach.targets.find import Finder
 from tracescope.catalog.listed import sources_of
 from tracescope.catalog.store import Catalog
 from tracescope.host import LiveHost
-from tracescope.model import Reason, SourceState
+from tracescope.model import ProbeKind, Reason, SourceState
 
 SWITCH = event_path("sched", "sched_switch")
 
@@ -302,3 +303,11 @@ def test_a_pattern_takes_each_function_once(join, pattern: str, taken: list[str]
     catalog = join({"proc/kallsyms": ALIASES, **files})
     targets = Finder(LiveHost(), catalog).targets([pattern])
     assert [target.probe for target in targets] == [f"kprobe:{name}" for name in taken]
+
+
+def test_two_names_of_one_function_do_not_share_a_link(join) -> None:
+    catalog = join({"proc/kallsyms": ALIASES, FUNCTIONS: "__do_sys_getpid\nalone\n"})
+    names = ["__do_sys_getpid", "__x64_sys_getpid", "alone"]
+    targets = Finder(LiveHost(), catalog).targets([f"kprobe:{name}" for name in names])
+    made = plan(targets, many=(ProbeKind.KPROBE,))
+    assert [probe.function for probe in made.probes] == ["many_0", "probe_1", "many_0"]

@@ -133,9 +133,11 @@ class Finder:
 
     def _functions(self, kind: ProbeKind, rest: str) -> Iterator[Target]:
         from tracescope.attach.targets.btf import function_target
+        from tracescope.catalog.facts import Fact
 
         for row in self._rows(kind, rest):
-            yield function_target(kind, row.name, row.module, self._btf(row.module))
+            second = bool(self._catalog.facts[row.entry] & Fact.ALIAS_IN_FTRACE)
+            yield function_target(kind, row.name, row.module, self._btf(row.module), second_name=second)
 
     def _rows(self, kind: ProbeKind, rest: str) -> Iterable[Row]:
         """The catalog's rows: one by its name, or those of a glob that nothing forbids, each function once."""
