@@ -203,6 +203,7 @@ class Reason(StrEnum):
     BLACKLISTED = "blacklisted"
     NOTRACE = "notrace"
     NOT_IN_FTRACE = "not-in-ftrace"
+    ALIAS = "alias"
     AMBIGUOUS = "ambiguous"
     SUFFIXED = "suffixed"
     COLD = "cold"

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 from checks import check
-from traced import GUEST, HOST
+from traced import GETPPIDS, GUEST, HOST, trace
 
 from tracescope.attach.backend import BccBackend
 from tracescope.attach.hang import hang, program_types
@@ -39,13 +39,15 @@ def _tried(target: Target, kind: programs.ProgramType) -> str:
         os.close(program)
 
 
-def _sample(kind: str, wanted: Answer, size: int) -> list[str]:
+def _sample(kind: str, wanted: Answer, size: int, reason: Reason | None = None) -> list[str]:
+    """Names of rows with this verdict, by chance; of those with a reason, where one is asked for."""
     names = sorted(GUEST.catalog.names)
     random.Random(5).shuffle(names)
     found: list[str] = []
     for name in names:
         row = GUEST.catalog.find(f"kprobe:{name}" if kind == "kprobe" else f"{kind}:vmlinux:{name}")
-        if row is not None and row.kind == kind and GUEST.catalog.verdict(row.kind, row.entry).answer is wanted:
+        verdict = GUEST.catalog.verdict(row.kind, row.entry) if row is not None and row.kind == kind else None
+        if verdict and verdict.answer is wanted and (reason is None or reason in verdict.reasons):
             found.append(name)
             if len(found) == size:
                 break
@@ -76,6 +78,31 @@ def kprobe_rows_with_verdict_no_are_refused():
     assert names
     assert not taken, taken
     return {"tried": len(names)}
+
+
+@check
+def every_name_of_a_function_attaches_and_gets_its_own_events():
+    """ftrace lists each function by one name: the others are tried too, and all of one function in one session."""
+    refused, tried = {}, Counter()
+    for kind in ("kprobe", "fentry"):
+        for name in _sample(kind, Answer.YES, 40, Reason.ALIAS):
+            if kind == "kprobe":
+                why = _tried(_kprobe(name), programs.KPROBE)
+            else:
+                target = function_target(ProbeKind.FENTRY, name, "", GUEST.types)
+                why = _tried(target, programs.fentry(GUEST.types, name))
+            tried[kind] += 1
+            if why:
+                refused[kind, name] = why
+    assert tried["kprobe"] > 10
+    assert not refused, refused
+    names = [f"kprobe:__{which}_sys_getppid" for which in ("x64", "do", "ia32")]
+    known = [name for name in names if GUEST.catalog.find(name)]
+    assert len(known) > 1, known
+    events, _ = trace(known)
+    assert Counter(event.probe for event in events) == dict.fromkeys(known, GETPPIDS)
+    (once,) = GUEST.finder.targets(["kprobe:__*_sys_getppid"])
+    return {**tried, "names": len(known), "pattern": once.probe}
 
 
 @check

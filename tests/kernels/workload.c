@@ -37,6 +37,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < 3; i++)
         write(other, bytes, 7); /* refused: EBADF */
     close(other);
+    for (int i = 0; i < 5; i++)
+        getppid();
     close(fd);
     return unlink(argv[1]) != 0;
 }

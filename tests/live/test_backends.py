@@ -209,6 +209,17 @@ def test_that_bpftrace_was_ended_before_it_had_read_everything_is_said(monkeypat
     ]
 
 
+def test_that_bpftrace_took_too_long_is_the_reason(monkeypatch, tmp_path):
+    tool = tmp_path / "bpftrace"
+    tool.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo bpftrace v0.17.0\nexec sleep 100\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("tracescope.attach.borrowed.bpftrace._TIMEOUT", 1.0)
+
+    with pytest.raises(AttachError, match="it has not within 1 s"), running("bpftrace", "sched:sched_switch"):
+        pass
+
+
 def test_what_bpftrace_refuses_is_left_out_and_the_rest_runs():
     fork, exec_ = format_of("sched:sched_process_fork"), format_of("sched:sched_process_exec")
     fields = tuple(replace(one, name="nothing") if one.name == "child_comm" else one for one in fork.fields)

@@ -18,9 +18,12 @@ from made_host import (
     made_catalog,
 )
 
+from tracescope.attach.plan import plan
+from tracescope.attach.targets.find import Finder
 from tracescope.catalog.listed import sources_of
 from tracescope.catalog.store import Catalog
-from tracescope.model import Reason, SourceState
+from tracescope.host import LiveHost
+from tracescope.model import ProbeKind, Reason, SourceState
 
 SWITCH = event_path("sched", "sched_switch")
 
@@ -253,3 +256,58 @@ def test_functions_that_btf_alone_knows_are_inlined(catalog12, debian12) -> None
 )
 def test_what_is_no_probe_is_not_found(catalog12, probe: str) -> None:
     assert catalog12.find(probe) is None
+
+
+ALIASES = """
+ffffffff81000000 T register_kprobe
+ffffffff81000020 t __do_sys_getpid
+ffffffff81000020 T __ia32_sys_getpid
+ffffffff81000020 T __x64_sys_getpid
+ffffffff81000030 T forbidden
+ffffffff81000030 T forbidden_too
+ffffffff81000040 t alone
+ffffffff81000050 d data
+ffffffff81000050 d data_too
+""".lstrip()
+
+
+def test_the_names_of_one_function_share_what_the_lists_say_of_one_of_them(join) -> None:
+    files = {FUNCTIONS: "__do_sys_getpid\nforbidden\nalone\n", BLACKLIST: "0x0-0x0\tforbidden\n"}
+    catalog = join({"proc/kallsyms": ALIASES, **files})
+    assert reasons(catalog, "kprobe:__do_sys_getpid") == []
+    assert reasons(catalog, "kprobe:__x64_sys_getpid") == ["alias"]
+    assert catalog.verdict("kprobe", catalog.find("kprobe:__x64_sys_getpid").entry).answer == "yes"
+    assert reasons(catalog, "kprobe:forbidden_too") == ["blacklisted", "alias"]
+    assert reasons(catalog, "kprobe:alone") == []
+    assert reasons(catalog, "symbol:data_too") == ["not-text"]
+    assert "ftrace" not in sources(catalog, "kprobe:__x64_sys_getpid")
+
+
+def test_without_addresses_nobody_knows_that_two_names_are_one_function(join) -> None:
+    hidden = "\n".join("0" * 16 + row[16:] for row in ALIASES.splitlines()) + "\n"
+    catalog = join({"proc/kallsyms": hidden, FUNCTIONS: "__do_sys_getpid\n"})
+    assert reasons(catalog, "kprobe:__x64_sys_getpid") == ["not-in-ftrace"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        ("kprobe:__*_sys_getpid", ["__do_sys_getpid"]),
+        ("kprobe:__x64_*", ["__x64_sys_getpid"]),
+        ("kprobe:__[ix]*_sys_getpid", ["__ia32_sys_getpid"]),
+        ("kprobe:*", ["__do_sys_getpid", "alone"]),
+    ],
+)
+def test_a_pattern_takes_each_function_once(join, pattern: str, taken: list[str]) -> None:
+    files = {FUNCTIONS: "__do_sys_getpid\nforbidden\nalone\n", BLACKLIST: "0x0-0x0\tforbidden\n"}
+    catalog = join({"proc/kallsyms": ALIASES, **files})
+    targets = Finder(LiveHost(), catalog).targets([pattern])
+    assert [target.probe for target in targets] == [f"kprobe:{name}" for name in taken]
+
+
+def test_two_names_of_one_function_do_not_share_a_link(join) -> None:
+    catalog = join({"proc/kallsyms": ALIASES, FUNCTIONS: "__do_sys_getpid\nalone\n"})
+    names = ["__do_sys_getpid", "__x64_sys_getpid", "alone"]
+    targets = Finder(LiveHost(), catalog).targets([f"kprobe:{name}" for name in names])
+    made = plan(targets, many=(ProbeKind.KPROBE,))
+    assert [probe.function for probe in made.probes] == ["many_0", "probe_1", "many_0"]

@@ -45,6 +45,9 @@ CASES = [
     ("fentry", PLAIN | Fact.BLACKLISTED, GOOD, YES, ()),
     ("kprobe", UNTRACED, GOOD, NO, (Reason.NOTRACE,)),
     ("kprobe", UNTRACED & ~Fact.BTF, GOOD, NO, (Reason.NOT_IN_FTRACE,)),
+    ("kprobe", UNTRACED | Fact.ALIAS_IN_FTRACE, GOOD, YES, (Reason.ALIAS,)),
+    ("fentry", UNTRACED | Fact.ALIAS_IN_FTRACE, GOOD, YES, (Reason.ALIAS,)),
+    ("fentry", (UNTRACED | Fact.ALIAS_IN_FTRACE) & ~Fact.BTF, GOOD, NO, (Reason.ALIAS, Reason.NO_BTF)),
     ("fentry", PLAIN & ~Fact.BTF, GOOD, NO, (Reason.NO_BTF,)),
     ("kprobe", PLAIN & ~Fact.BTF, GOOD, YES, ()),
     ("kprobe", PLAIN | Fact.AMBIGUOUS, GOOD, NO, (Reason.AMBIGUOUS,)),
@@ -86,6 +89,7 @@ CASES = [
     ("fentry", UNTRACED | Fact.IN_BPFTRACE_FENTRY, WITH_BPFTRACE, NO, (Reason.NOTRACE, Reason.DISAGREE)),
     ("fentry", UNTRACED | Fact.IN_BPFTRACE, WITH_BPFTRACE, NO, (Reason.NOTRACE,)),
     ("kprobe", PLAIN | Fact.IN_BPFTRACE, WITH_BPFTRACE, YES, ()),
+    ("kprobe", UNTRACED | Fact.ALIAS_IN_FTRACE | Fact.IN_BPFTRACE, WITH_BPFTRACE, YES, (Reason.ALIAS,)),
     # In the kernel's order
     (
         "kprobe",

@@ -48,7 +48,8 @@ def _key(probe: PlannedProbe) -> Hashable | None:
     if "ctx" in text:
         return None
     match place:
-        case FunctionPlace(_, _, 0):
+        # The kernel keeps one cookie an address: two names of one function would get each other's events.
+        case FunctionPlace(offset=0, second_name=False):
             return (probe.target.kind, text)
         case UserPlace(path, (_,), pid):
             return (probe.target.kind, text, path, pid)

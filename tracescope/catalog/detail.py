@@ -140,7 +140,7 @@ def _notes(catalog: Catalog, row: Row, facts: int) -> list[str]:
         notes.append("Exported to modules: a hint that it stays, but it does not decide whether it can be probed")
     if row.kind in FUNCTION_KINDS and catalog.knowledge.host.bpftrace is SourceState.OK:
         listed = "bpftrace" in sources_of(row.kind, facts)
-        if listed and not facts & Fact.IN_FTRACE:
+        if listed and not facts & (Fact.IN_FTRACE | Fact.ALIAS_IN_FTRACE):
             notes.append("bpftrace lists it, ftrace does not")
         if not listed and facts & Fact.IN_FTRACE:
             notes.append("ftrace lists it, bpftrace does not")

@@ -53,6 +53,8 @@ class Fact(IntFlag):
     """A parameter is a union of up to 16 bytes."""
     LARGE_BY_VALUE = 1 << 25
     """A parameter is a larger one, or a floating-point number; or one of these, of any size, is returned."""
+    ALIAS_IN_FTRACE = 1 << 26
+    """One more name of a function (`__x64_sys_getpid`) that ftrace lists by another one: the kernel asks by address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from itertools import compress, repeat
 from operator import contains, or_
 from typing import TYPE_CHECKING
 
+from tracescope.catalog.aliases import aliases, share_lists
 from tracescope.catalog.facts import Fact
 from tracescope.catalog.gathered import Gathered
 from tracescope.catalog.generated import GENERATED
@@ -75,6 +76,8 @@ class SymbolFacts:
         """Rows of copies and parts of functions."""
         self.markers = self._markers()
         """Rows that look like a linker's mark; ftrace and BTF know better."""
+        self.aliases = aliases(symbols, {*self.markers})
+        """Rows of functions with several names, those of one function together."""
         self.texts = self._texts()
         """What words are searched in: lower-case, `module:name` for modules."""
         self._add_names()
@@ -208,6 +211,8 @@ def join_functions(gathered: Gathered) -> Joined:
         facts[row] = own.facts[row] | known.of(symbols.names[row], symbols.modules[symbols.module_codes[row]])
     for row in own.suffixed:
         facts[row] |= known.of_base(symbols.names[row], symbols.modules[symbols.module_codes[row]])
+    for rows in own.aliases:
+        share_lists(rows, facts)
     for row in own.markers:
         if not facts[row] & _IS_FUNCTION:
             facts[row] |= int(Fact.BOUNDARY)

@@ -52,6 +52,10 @@ EXPLAIN: dict[Reason, tuple[str, str]] = {
         "ftrace has no place to hook in this function: assembly, or built without tracing",
         "probe a caller or a callee, or a tracepoint",
     ),
+    Reason.ALIAS: (
+        "One more name of a function that ftrace lists by another one: both are the same code",
+        "take either name; a pattern takes one of them",
+    ),
     Reason.AMBIGUOUS: (
         "Several symbols have this name: the kernel refuses it (before 6.7 and its stable copies it took the first)",
         "probe an address: perf probe, or bpftrace's kprobe:ADDRESS",
@@ -113,7 +117,7 @@ _FUNCTION_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT, ProbeKind.KPROBE
 _FENTRY_KINDS = frozenset((ProbeKind.FENTRY, ProbeKind.FEXIT))
 
 # Reasons that warn and do not decide.
-_WARNINGS = frozenset((Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
+_WARNINGS = frozenset((Reason.ALIAS, Reason.SUFFIXED, Reason.DANGEROUS, Reason.DISAGREE, Reason.BLACKLIST_UNREAD))
 _UNKNOWNS = frozenset(
     (Reason.COLD, Reason.FTRACE_FORBIDDEN, Reason.FTRACE_ABSENT, Reason.MANY_ARGUMENTS, Reason.BY_VALUE)
 )
@@ -181,7 +185,7 @@ def _function_reasons(fentry: bool, facts: Fact, host: HostFacts) -> tuple[Reaso
         reasons.append(Reason.DANGEROUS)
     if host.bpftrace is SourceState.OK and host.ftrace is SourceState.OK:
         listed = facts & (Fact.IN_BPFTRACE_FENTRY if fentry else Fact.IN_BPFTRACE)
-        if bool(listed) and not facts & Fact.IN_FTRACE:
+        if bool(listed) and not facts & (Fact.IN_FTRACE | Fact.ALIAS_IN_FTRACE):
             reasons.append(Reason.DISAGREE)
     return tuple(reasons)
 
@@ -216,6 +220,8 @@ def _fentry_reasons(facts: Fact, host: HostFacts) -> list[Reason]:
 def _ftrace_reasons(facts: Fact, host: HostFacts) -> list[Reason]:
     if facts & Fact.IN_FTRACE:
         return []
+    if facts & Fact.ALIAS_IN_FTRACE:
+        return [Reason.ALIAS]
     if host.ftrace is SourceState.OK:
         return [Reason.NOTRACE if facts & Fact.BTF else Reason.NOT_IN_FTRACE]
     return [Reason.FTRACE_FORBIDDEN if host.ftrace is SourceState.FORBIDDEN else Reason.FTRACE_ABSENT]

@@ -192,7 +192,7 @@ class BpftraceSession(BorrowedSession):
         while self._signals < UNTIL_SIGNALS and time.monotonic() < self._heard + _SIGNAL and not self._stop.is_set():
             self._read(selector, 0.05)
             if time.monotonic() > end:
-                raise self._failure("bpftrace cannot attach this")
+                raise self._failure("bpftrace cannot attach this", f"it has not within {_TIMEOUT:.0f} s")
             if not selector.get_map():
                 return False
         return True
@@ -265,11 +265,11 @@ class BpftraceSession(BorrowedSession):
     def _words(self) -> str:
         return bytes(self._log).decode("utf-8", "replace")
 
-    def _failure(self, what: str) -> TraceScopeError:
+    def _failure(self, what: str, why: str = "it gave no reason") -> TraceScopeError:
         log = self._words()
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         errors = [line for line in lines if "ERROR" in line or "error" in line.lower()]
-        return AttachError(what, (errors or lines[-1:] or ["it gave no reason"])[0], log=log)
+        return AttachError(what, (errors or lines[-1:] or [why])[0], log=log)
 
 
 def _time_of(record: bytes) -> int:

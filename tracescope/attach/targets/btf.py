@@ -31,10 +31,10 @@ def raw_tracepoint(name: str, btf: Btf | None) -> Target:
     return Target(ProbeKind.RAWTRACEPOINT, probe, format_, Shape.WORDS, TracepointPlace(name), types, tables)
 
 
-def function_target(kind: ProbeKind, name: str, module: str, btf: Btf | None) -> Target:
+def function_target(kind: ProbeKind, name: str, module: str, btf: Btf | None, *, second_name: bool = False) -> Target:
     """A kernel function at its entry (kprobe, fentry) or return; the types are those of a BTF that holds it.
 
-    Without types the registers of the first arguments are carried as they are.
+    Without types the registers of the first arguments are carried as they are. `second_name`: ftrace has another one.
     """
     typed = kind in _TYPED
     # Of a copy (`.isra`, `.constprop`) nobody knows which arguments the compiler left in it.
@@ -44,7 +44,8 @@ def function_target(kind: ProbeKind, name: str, module: str, btf: Btf | None) ->
         result, type_ = _result(known, name, first=_end(fields) if typed else 0)
         fields, types = ((*fields, *result), (*types, *type_)) if typed else (result, type_)
     shape = Shape.WORDS if typed else Shape.REGISTERS if kind in _ENTRY else Shape.RESULT
-    place = FunctionPlace(name, module, btf_id=(known.function_id(name) or 0) if known and typed else 0)
+    btf_id = (known.function_id(name) or 0) if known and typed else 0
+    place = FunctionPlace(name, module, btf_id=btf_id, second_name=second_name)
     probe = f"{kind}:{module or 'vmlinux'}:{name}" if typed else f"{kind}:{name}"
     return Target(kind, probe, words_format("", name, fields), shape, place, types, _tables(known, fields, types))
 

@@ -133,12 +133,15 @@ class Finder:
 
     def _functions(self, kind: ProbeKind, rest: str) -> Iterator[Target]:
         from tracescope.attach.targets.btf import function_target
+        from tracescope.catalog.facts import Fact
 
         for row in self._rows(kind, rest):
-            yield function_target(kind, row.name, row.module, self._btf(row.module))
+            second = bool(self._catalog.facts[row.entry] & Fact.ALIAS_IN_FTRACE)
+            yield function_target(kind, row.name, row.module, self._btf(row.module), second_name=second)
 
     def _rows(self, kind: ProbeKind, rest: str) -> Iterable[Row]:
-        """The catalog's rows: one by its name, or those of a glob that nothing forbids."""
+        """The catalog's rows: one by its name, or those of a glob that nothing forbids, each function once."""
+        from tracescope.catalog.aliases import without_aliases
         from tracescope.catalog.patterns import matching
         from tracescope.catalog.verdict import explain, taken_by_patterns
 
@@ -150,7 +153,8 @@ class Finder:
                 raise Refused(f"{name} cannot be attached", *explain(catalog.verdict(kind, rows[0].entry).reasons[0]))
             if not rows:
                 raise _no_such(kind, rest, ())
-            return allowed
+            once = {*without_aliases(catalog, [row.entry for row in allowed])}
+            return [row for row in allowed if row.entry in once]
         row = catalog.find(name)
         if row is None or row.kind != kind:
             raise _no_such(kind, rest, set(catalog.names))

@@ -72,6 +72,8 @@ class FunctionPlace:
     offset: int = 0
     btf_id: int = 0
     """Its BTF type id, for fentry and fexit."""
+    second_name: bool = False
+    """ftrace lists the function by another name."""
 
 
 @dataclass(frozen=True, slots=True)
