@@ -67,7 +67,7 @@ def test_without_the_returns_of_all_of_them_one_program_is_at_the_return_of_ever
     assert "BPF_PROG_ARRAY(returns, 2);" in program_text(made)
 
 
-def test_the_records_that_wait_take_some_megabytes_at_most():
+def test_the_records_that_wait_take_a_megabyte_at_most():
     small = planned(call("unlink", "const char * pathname"))
     many = planned(call("mount", *(f"char * {name}" for name in ("dev_name", "dir_name", "type"))))
     for made in (small, many):
@@ -76,4 +76,4 @@ def test_the_records_that_wait_take_some_megabytes_at_most():
         ).groups()
         assert int(size) == made.waiting_bytes
         assert 64 <= int(entries) <= 1024
-        assert int(size) * int(entries) <= 4 << 20
+        assert int(size) * int(entries) <= 1 << 20

@@ -16,7 +16,7 @@ from tracescope.attach.record.layout import HEADER, PlannedProbe
 __all__ = ("cold_text", "keep_text", "returned_text")
 
 _EFAULT = -14
-_MAP_BYTES = 4 << 20
+_MAP_BYTES = 1 << 20
 _FEWEST, _MOST = 64, 1024
 
 _COLD = """
