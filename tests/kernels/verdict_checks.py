@@ -100,7 +100,8 @@ def every_name_of_a_function_attaches_and_gets_its_own_events():
     known = [name for name in names if GUEST.catalog.find(name)]
     assert len(known) > 1, known
     events, _ = trace(known)
-    assert Counter(event.probe for event in events) == dict.fromkeys(known, GETPPIDS)
+    seen = Counter(event.probe for event in events)
+    assert seen == dict.fromkeys(known, GETPPIDS), seen
     (once,) = GUEST.finder.targets(["kprobe:__*_sys_getppid"])
     return {**tried, "names": len(known), "pattern": once.probe}
 
