@@ -132,8 +132,7 @@ class LiveHost:
                 command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._tool_timeout, env=env
             )
         except FileNotFoundError:
-            fix = f"install the distribution's package of {command[0]}"
-            raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH", fix) from None
+            raise Missing(f"{command[0]} is not installed", f"no program named {command[0]} on PATH") from None
         except subprocess.TimeoutExpired:
             raise Damaged(f"`{shown}` gave no answer", f"stopped after {self._tool_timeout:g} s") from None
         except OSError as error:
