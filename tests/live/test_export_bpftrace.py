@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,15 +101,20 @@ def test_a_child_of_a_followed_process_is_followed(capsys: pytest.CaptureFixture
     with Started(["bpftrace", "-B", "none", str(file)], stdout=subprocess.PIPE) as tracer:
         assert tracer.stdout is not None
         # It prints its title before it has attached everything: an event of ours is the sign that it has.
-        out = b""
+        out, end = b"", time.monotonic() + 60
         while b"filename=/dev/full" not in out:
             assert tracer.poll() is None
+            assert time.monotonic() < end
             os.close(os.open("/dev/full", os.O_RDONLY))
             if select.select([tracer.stdout], [], [], 0.05)[0]:
                 out += os.read(tracer.stdout.fileno(), 1 << 16)
         subprocess.run(["/bin/sh", "-c", work], check=True)
+        # What it has not taken out of its buffers when it is ended, it throws away.
+        while out.count(b"filename=/dev/null ") < OPENS and time.monotonic() < end:
+            if select.select([tracer.stdout], [], [], 1)[0]:
+                out += os.read(tracer.stdout.fileno(), 1 << 16)
         tracer.send_signal(signal.SIGINT)
-        out += tracer.stdout.read()
+        out += tracer.communicate(timeout=60)[0]
     assert out.count(b"filename=/dev/null ") == OPENS
 
 
