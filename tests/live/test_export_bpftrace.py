@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,15 @@ def test_it_counts_as_many_events_as_the_own_session(capsys: pytest.CaptureFixtu
     assert re.findall(r"^@\[opens_null\]: (\d+)$", out, re.MULTILINE) == [str(len(own))] == [str(OPENS)]
 
 
+def interrupted(tracer: Started[bytes]) -> bytes:
+    """What it still says. bpftrace before 0.18 does not hear an interrupt while it prints: it is sent again."""
+    for _ in range(30):
+        tracer.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return tracer.communicate(timeout=1)[0]
+    raise AssertionError
+
+
 def test_a_child_of_a_followed_process_is_followed(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     file = tmp_path / "made.bt"
     where = 'args.filename =~ "/dev/*"'
@@ -113,8 +123,7 @@ def test_a_child_of_a_followed_process_is_followed(capsys: pytest.CaptureFixture
         while out.count(b"filename=/dev/null ") < OPENS and time.monotonic() < end:
             if select.select([tracer.stdout], [], [], 1)[0]:
                 out += os.read(tracer.stdout.fileno(), 1 << 16)
-        tracer.send_signal(signal.SIGINT)
-        out += tracer.communicate(timeout=60)[0]
+        out += interrupted(tracer)
     assert out.count(b"filename=/dev/null ") == OPENS
 
 
