@@ -55,11 +55,11 @@ def results_of(kernel: Path) -> dict[str, dict[str, object]]:
     vng = shutil.which("vng")
     assert vng, "vng (virtme-ng) is not on PATH: run script/test-kernels"
     with open(folder / "console.log", "w+b") as console:
-        subprocess.run(
+        done = subprocess.run(
             [vng, "--run", str(kernel), *_VNG, "--rwdir", str(folder), "--exec", f"sh {folder}/guest.sh; sync"],
             stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, timeout=_BOOT_SECONDS,
         )  # fmt: skip
         console.seek(0)
-        last = console.read().decode(errors="replace")[-3000:]
+        last = f"{console.read().decode(errors='replace')[-3000:]}\nvng ended with {done.returncode}"
     rows = map(json.loads, found.read_text().splitlines()) if found.exists() else ()
     return {"": {"console": last}} | {row["check"]: row for row in rows}
