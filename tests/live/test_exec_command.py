@@ -142,7 +142,7 @@ def test_limits_by_number_and_by_time(tmp_path: Path) -> None:
     with Started(["sh", "-c", script]) as endless:
         try:
             counted = run("--json", "--count", "5", "--tree", str(endless.pid))
-            timed = run("--json", "--duration", "0.2", "--tree", str(endless.pid))
+            timed = run("--json", "--duration", "1", "--tree", str(endless.pid))
         finally:
             endless.kill()
     assert len(rows(counted.stdout)) == 5

@@ -278,7 +278,6 @@ def run(host: Host) -> int:
     def end() -> None:
         app.feed.stop()
         app.costs.watch(on=False)
-        app.collecting.end()
         app.monitor.close()
 
     run_in_terminal(app.run, end)

@@ -60,6 +60,10 @@ class Attaching(App[int], inherit_bindings=False):
         self._options: AttachOptions | None = None
         """What was last chosen in the dialog."""
 
+    def on_unmount(self) -> None:
+        """What comes after the application is none of its business."""
+        self.collecting.end()
+
     def _catalog_came(self, catalog: Catalog) -> None:
         self._catalog = catalog
         if self._waiting is not None:
