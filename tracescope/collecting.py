@@ -46,7 +46,7 @@ class Collecting:
         sys.setswitchinterval(_TURN)
         gc.collect()
         gc.freeze()
-        self._last = time.monotonic()
+        self._last = self._last_new = time.monotonic()
 
     def update(self, *, busy: bool, lull: bool = True) -> None:
         """Call this many times a second; `busy` while any session runs, `lull` when nobody waits for an answer now.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from tracescope.attach.ask.summary import KeyValue, SummaryRow
 
-__all__ = ("Histogram", "histograms")
+__all__ = ("Histogram", "Place", "histograms")
+
+Place: TypeAlias = tuple[str, tuple[KeyValue, ...]]
+"""A probe, and the values of its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Histogram:
     counts: dict[int | None, int]
 
     @property
-    def place(self) -> tuple[str, tuple[KeyValue, ...]]:
+    def place(self) -> Place:
         """What tells it from the others."""
         return self.probe, self.keys
 

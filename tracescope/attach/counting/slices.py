@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import nlargest
 from typing import TypeAlias
 
-from tracescope.attach.ask.summary import KeyValue, SummaryRow
+from tracescope.attach.ask.summary import SummaryRow
+from tracescope.attach.counting.shape import Place
 
-__all__ = ("Column", "Place", "Slices", "bucket_range")
+__all__ = ("Column", "Slices", "bucket_range")
 
-Place: TypeAlias = tuple[str, tuple[KeyValue, ...]]
-"""A probe, and the values of its keys."""
 Column: TypeAlias = Mapping[int, int]
 """The events of one slice of time by bucket; a bucket without any may be absent."""
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable
 
+from tracescope.attach.record.layout import HEADER
 from tracescope.attach.record.values import Reader, Value
 from tracescope.host import Host
 from tracescope.sources.print_lookups import read_lookups
 from tracescope.sources.print_operand import Lookups, Place
 
 __all__ = ("KernelFacts", "as_code", "as_symbol")
-
-
-_PID = struct.Struct("=16xI")
-"""Out of `record.layout.HEADER`."""
 
 
 class KernelFacts:
@@ -64,8 +60,7 @@ def as_code(kernel: Reader, code: Callable[[int, int], str | None]) -> Reader:
         value = kernel(record)
         if not isinstance(value, str) or not value.startswith("0x"):
             return value
-        (pid,) = _PID.unpack_from(record)
-        return code(pid, int(value, 16)) or value
+        return code(HEADER.unpack_from(record)[3], int(value, 16)) or value
 
     return read
 

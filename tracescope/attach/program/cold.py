@@ -29,6 +29,28 @@ BPF_HASH(cold, u64, struct cold, %d);
 BPF_ARRAY(cold_count, u64, 1);
 /* Those that have waited for long are handed over by TraceScope itself: twice the record's time, and 1 when it was. */
 BPF_HASH(taken, u64, u64, %d);
+
+/* What waits for this thread's call to return; nearly always 0. */
+static inline void *cold_record(void)
+{
+    int zero = 0;
+    u64 caller, *waiters = cold_count.lookup(&zero);
+
+    if (!waiters || !*waiters)
+        return 0;
+    caller = bpf_get_current_pid_tgid();
+    return cold.lookup(&caller);
+}
+
+static inline void cold_over(void)
+{
+    int zero = 0;
+    u64 caller = bpf_get_current_pid_tgid(), *waiters = cold_count.lookup(&zero);
+
+    cold.delete(&caller);
+    if (waiters)
+        __sync_fetch_and_add(waiters, -1);
+}
 """
 
 _KEEP = """\
@@ -52,15 +74,8 @@ BPF_PROG_ARRAY(returns, %d);
 /* On the return of every call: goes on into the program of the call that waited. */
 int raw_returned(u64 *ctx)
 {
-    u64 caller, *waiters;
-    struct record *found;
-    int zero = 0;
+    struct record *found = cold_record();
 
-    waiters = cold_count.lookup(&zero);
-    if (!waiters || !*waiters)
-        return 0;
-    caller = bpf_get_current_pid_tgid();
-    found = (void *)cold.lookup(&caller);
     if (found)
         returns.call(ctx, found->probe);
     return 0;
@@ -70,25 +85,17 @@ _RETURN = """
 /* %(name)s has returned */
 int %(function)s(u64 *ctx)
 {
-    struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found, *record;
-    u64 caller, used = 0, from = 0, *waiters, *mark;
+    struct { struct record head; u64 raw[%(words)d]; char text[%(room)d]; } *found = cold_record(), *record;
+    u64 caller = bpf_get_current_pid_tgid(), used = 0, from = 0, *mark;
     u32 probe = %(index)d;
     struct count *count;
-    int zero = 0;
 
-    waiters = cold_count.lookup(&zero);
-    if (!waiters || !*waiters)
-        return 0;
-    caller = bpf_get_current_pid_tgid();
-    found = (void *)cold.lookup(&caller);
     if (!found || found->head.probe != probe)
         return 0;
     mark = taken.lookup(&caller);
     if (mark && *mark >> 1 == found->head.time_ns) {
-        if (*mark & 1) {
-            cold.delete(&caller);
-            __sync_fetch_and_add(waiters, -1);
-        }
+        if (*mark & 1)
+            cold_over();
         return 0;
     }
     count = counts.lookup(&probe);
@@ -105,8 +112,7 @@ int %(function)s(u64 *ctx)
         count->lost++;
     else
         count->events++;
-    cold.delete(&caller);
-    __sync_fetch_and_add(waiters, -1);
+    cold_over();
     return 0;
 }
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tracescope.attach.meaning import Meaning, Phase, Wanted, chosen, copies_of, key, meaning_of, tell
 from tracescope.attach.meaning.words import Told
@@ -39,6 +40,8 @@ def call_of(target: Target) -> str:
     return target.format.name.removeprefix(_ENTER) if is_entry else ""
 
 
+# A session asks three times: for the returns, for what is read, for the programs.
+@lru_cache(maxsize=256)
 def call_captures(target: Target) -> tuple[Capture, ...]:
     """What has to be copied of the memory that the arguments lead to; each is named after its argument.
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from tracescope.attach.ask.options import AttachOptions
     from tracescope.attach.ask.summary import SummaryRow
     from tracescope.attach.counting.session import SummarySession
-    from tracescope.attach.counting.shape import Histogram
-    from tracescope.attach.counting.slices import Place
+    from tracescope.attach.counting.shape import Histogram, Place
 
 __all__ = ("CountingScreen",)
 

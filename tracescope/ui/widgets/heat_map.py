@@ -15,7 +15,8 @@ from tracescope.ui.widgets.counts import LABEL
 from tracescope.ui.widgets.rows import Part, RowList
 
 if TYPE_CHECKING:
-    from tracescope.attach.counting.slices import Column, Place, Slices
+    from tracescope.attach.counting.shape import Place
+    from tracescope.attach.counting.slices import Column, Slices
 
 __all__ = ("HeatMap", "heat")
 
